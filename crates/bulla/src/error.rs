@@ -1,0 +1,476 @@
+//! The two ways to fail.
+//!
+//! A [`Refusal`] is an answer: it was checked, and it is not trusted; every reason is listed. A
+//! [`Fault`] is no answer: it could not be checked. Neither lets a model through.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::{Difference, Irregular, Unusable};
+use crate::text::{Printable, bytes};
+use crate::trust::PathProblem;
+
+/// Refused, or could not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Checked, and not trusted.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Could not be checked.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason.into())
+    }
+}
+
+/// Checked, and not trusted: all the reasons, at least one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    first: Reason,
+    more: Vec<Reason>,
+}
+
+impl Refusal {
+    /// A refusal for all of these reasons; `None` if there are none.
+    #[must_use]
+    pub fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
+        let mut reasons = reasons.into_iter();
+        let first = reasons.next()?;
+        Some(Self { first, more: reasons.collect() })
+    }
+
+    /// Every reason.
+    pub fn reasons(&self) -> impl Iterator<Item = &Reason> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// What to do next: one hint for each kind of reason that has one.
+    #[must_use]
+    pub fn hints(&self) -> Vec<&'static str> {
+        let mut hints = Vec::new();
+        for hint in self.reasons().filter_map(Reason::hint) {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+        hints
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(first: Reason) -> Self {
+        Self { first, more: Vec::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.fmt(f)?;
+        self.more.iter().try_for_each(|reason| write!(f, "; {reason}"))
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Why something is not trusted: what was found, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// There is no signature where one is looked for.
+    #[error("no signature: {} does not exist", Printable(path))]
+    NoSignature {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A document is larger than the caller allows.
+    #[error("the {what} is larger than {} ({limit} bytes), the most that is read", bytes(*limit))]
+    TooLarge {
+        /// Which document.
+        what: &'static str,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// A signature file is not a Sigstore bundle that Bulla can read.
+    #[error("the signature is not a Sigstore bundle: {}", Printable(detail))]
+    MalformedBundle {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The bundle says it is something else.
+    #[error(
+        "the signature's media type is {:?}, expected {:?}",
+        Printable(found).to_string(),
+        crate::bundle::MEDIA_TYPE
+    )]
+    WrongMediaType {
+        /// What it says.
+        found: String,
+    },
+    /// The signed bytes say they are something else.
+    #[error(
+        "the signed payload's type is {:?}, expected {:?}",
+        Printable(found).to_string(),
+        crate::bundle::PAYLOAD_TYPE
+    )]
+    WrongPayloadType {
+        /// What they say.
+        found: String,
+    },
+    /// Not exactly one signature in the envelope.
+    #[error("the signature file holds {found} signatures, expected exactly one")]
+    SignatureCount {
+        /// How many.
+        found: usize,
+    },
+    /// Signed in another way than the caller trusts.
+    #[error("the model was signed with {found}, but {expected}")]
+    OtherMethod {
+        /// How it was signed.
+        found: &'static str,
+        /// What the caller asked for.
+        expected: &'static str,
+    },
+    /// The bundle names another key than any of those trusted.
+    #[error("the signature names the key {}, but what is trusted is {}", Printable(hint), trusted.join(", "))]
+    WrongKeyHint {
+        /// What the bundle says.
+        hint: String,
+        /// The hints of the trusted keys.
+        trusted: Vec<String>,
+    },
+    /// The signature does not fit the signed bytes under the trusted key.
+    #[error("the signature is not valid for the {signer}: it was made by another key, or the signed statement was changed")]
+    BadSignature {
+        /// Whose public key was used.
+        signer: String,
+    },
+    /// The certificate does not lead to a named authority.
+    #[error(transparent)]
+    Certificate(#[from] PathProblem),
+    /// The certificate belongs to somebody else.
+    #[error(
+        "the certificate names {}, expected {}",
+        if found.is_empty() { "nobody".into() } else { found.iter().map(|n| Printable(n).to_string()).collect::<Vec<_>>().join(", ") },
+        Printable(expected)
+    )]
+    WrongSignerName {
+        /// Names in the certificate.
+        found: Vec<String>,
+        /// The name asked for.
+        expected: String,
+    },
+    /// What was signed is not a statement about a model.
+    #[error("the signed statement is not a model signature: {}", Printable(detail))]
+    MalformedStatement {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A statement of another kind.
+    #[error(
+        "the signed statement is of type {:?}, expected {:?}",
+        Printable(found).to_string(),
+        crate::statement::oms::PREDICATE_TYPE
+    )]
+    WrongPredicateType {
+        /// Its predicate type.
+        found: String,
+    },
+    /// The signed root does not belong to the signed resources.
+    #[error("the signed statement contradicts itself: its root is {signed}, but its resources give {computed}")]
+    RootMismatch {
+        /// As signed.
+        signed: String,
+        /// As its resources give.
+        computed: String,
+    },
+    /// A signature for a directory, and the model is a file, or the other way round.
+    #[error("the signature is for {signed}, but the model is {found}")]
+    OtherLayout {
+        /// What was signed.
+        signed: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The model is not as it was signed.
+    #[error("{0}")]
+    Differs(Difference),
+    /// A model cannot be signed because of something in it.
+    #[error("cannot be signed: {} {why}", Printable(name))]
+    CannotSign {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: Unusable,
+    },
+    /// Nothing to sign.
+    #[error("there is no file to sign in {}", Printable(name))]
+    EmptyModel {
+        /// The model.
+        name: String,
+    },
+    /// Empty files under shards: they would not be bound.
+    #[error("{path} is empty, and an empty file has no entry in a signature by shards: anyone could add or remove it")]
+    EmptyFileUnderShards {
+        /// The file.
+        path: String,
+    },
+    /// A certificate that does not belong to the key.
+    #[error("the certificate is for the {certificate}, but the private key is that of the {key}")]
+    CertificateForOtherKey {
+        /// Key in the certificate.
+        certificate: String,
+        /// The signer's key.
+        key: String,
+    },
+}
+
+impl Reason {
+    /// A short, stable name of the kind of reason, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSignature { .. } => "no-signature",
+            Self::TooLarge { .. } => "too-large",
+            Self::MalformedBundle { .. } => "malformed-bundle",
+            Self::WrongMediaType { .. } => "wrong-media-type",
+            Self::WrongPayloadType { .. } => "wrong-payload-type",
+            Self::SignatureCount { .. } => "signature-count",
+            Self::OtherMethod { .. } => "other-signing-method",
+            Self::WrongKeyHint { .. } => "wrong-key",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::Certificate(problem) => problem.code(),
+            Self::WrongSignerName { .. } => "wrong-signer",
+            Self::MalformedStatement { .. } => "malformed-statement",
+            Self::WrongPredicateType { .. } => "wrong-predicate-type",
+            Self::RootMismatch { .. } => "root-mismatch",
+            Self::OtherLayout { .. } => "other-layout",
+            Self::Differs(Difference::Changed { .. }) => "changed",
+            Self::Differs(Difference::Missing { .. }) => "missing",
+            Self::Differs(Difference::Extra { .. }) => "extra",
+            Self::Differs(Difference::Renamed { .. }) => "renamed",
+            Self::Differs(Difference::Irregular(_)) => "unusable",
+            Self::CannotSign { .. } => "cannot-sign",
+            Self::EmptyModel { .. } => "empty-model",
+            Self::EmptyFileUnderShards { .. } => "empty-file-under-shards",
+            Self::CertificateForOtherKey { .. } => "certificate-for-other-key",
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoSignature { .. } => {
+                "sign it with 'bulla sign', or say where its signature is with --signature"
+            }
+            Self::TooLarge { .. } => {
+                "if a signature of this size is expected, raise the limit with --max-bundle-size"
+            }
+            Self::MalformedBundle { .. }
+            | Self::WrongMediaType { .. }
+            | Self::WrongPayloadType { .. }
+            | Self::SignatureCount { .. } => {
+                "get the signature again from where it was published; 'bulla inspect' shows what is in the file"
+            }
+            Self::OtherMethod { .. } => {
+                "'bulla inspect' shows how it was signed; name the key with --key or the authority with --ca, whichever fits"
+            }
+            Self::WrongKeyHint { .. } => {
+                "get the signer's public key from a source you trust; do not take the one that comes with the model"
+            }
+            Self::BadSignature { .. } => {
+                "do not use this model: get it and its signature again, and the key from a source you trust"
+            }
+            Self::Certificate(problem) => return problem.hint(),
+            Self::WrongSignerName { .. } => {
+                "'bulla inspect' shows whom the certificate names; check with the publisher before you accept another name"
+            }
+            Self::MalformedStatement { .. }
+            | Self::WrongPredicateType { .. }
+            | Self::RootMismatch { .. } => {
+                "the signer's key signed this, but not as a model: ask the publisher for a model signature"
+            }
+            Self::OtherLayout { .. } => "give the path of what was signed",
+            Self::Differs(Difference::Irregular(Irregular { why, .. }))
+            | Self::CannotSign { why, .. } => return why.hint(),
+            Self::Differs(Difference::Extra { .. }) => {
+                "remove what was not signed, or accept it with --ignore-unsigned-files (a weaker check)"
+            }
+            Self::Differs(_) => {
+                "do not use this model: get it again from its publisher, or ask for a new signature if the change is theirs"
+            }
+            Self::EmptyModel { .. } => "check the path, and what --ignore leaves out",
+            Self::EmptyFileUnderShards { .. } => "sign whole files instead: leave out --shard-size",
+            Self::CertificateForOtherKey { .. } => {
+                "give the certificate that was issued for this key"
+            }
+        })
+    }
+}
+
+impl Unusable {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Symlink { .. } => Some(
+                "sign with --follow-symlinks to hash what a link points to, replace the link by a copy, or leave it out with --ignore",
+            ),
+            Self::LinkOutside { .. } | Self::LinkLoop { .. } | Self::LinkDangling { .. } => Some(
+                "only links that end at a file or directory inside the model can be signed: copy the target in, or leave the link out with --ignore",
+            ),
+            Self::Special { .. } => {
+                Some("remove it from the model, or leave it out with --ignore when signing")
+            }
+            Self::NotUtf8 | Self::BadName(_) => Some("rename it"),
+        }
+    }
+}
+
+/// Could not be checked. Nothing is known about the model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The system refused.
+    #[error("cannot {doing} {}: {}", Printable(&path.to_string_lossy()), io_words(source))]
+    Io {
+        /// What was tried: `open`, `read`, …
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file changed while it was looked at.
+    #[error("{} changed while it was being read", Printable(path))]
+    Changed {
+        /// Its name.
+        path: String,
+    },
+    /// Neither a directory nor a file.
+    #[error("{} is a {found}; a model is a directory or a file", Printable(&path.to_string_lossy()))]
+    NotAModel {
+        /// What was given.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// More than the limits allow.
+    #[error("the model has more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// Directories below one another without end.
+    #[error("{} lies deeper than {limit} directories", Printable(path))]
+    TooDeep {
+        /// Where.
+        path: String,
+        /// How deep is allowed.
+        limit: usize,
+    },
+    /// The signature would be larger than a verifier reads.
+    #[error("the signature would have {} ({size} bytes), more than the {limit} bytes that a verifier reads", bytes(*size))]
+    BundleTooLarge {
+        /// How large it would be.
+        size: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// A key or certificate that cannot be used.
+    #[error("{}", Printable(detail))]
+    Key {
+        /// What is wrong with it.
+        detail: String,
+        /// What to do.
+        hint: Option<&'static str>,
+    },
+    /// An encrypted key, and no password.
+    #[error("the private key is encrypted, and there is no password")]
+    PasswordNeeded,
+    /// An encrypted key, and another password.
+    #[error("the password does not open the private key")]
+    WrongPassword,
+    /// A signer returned something that is not a signature of what it was given.
+    #[error("the signer returned a signature that its own public key does not verify")]
+    SignerBroken,
+    /// Something that cannot be.
+    #[error("internal error: {what}; please report it")]
+    Bug {
+        /// What was seen.
+        what: &'static str,
+    },
+}
+
+impl Fault {
+    /// A [`Fault::Io`].
+    #[must_use]
+    pub fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing, path: path.into(), source }
+    }
+
+    /// A [`Fault::Key`] without a hint.
+    #[must_use]
+    pub fn key(detail: impl Into<String>) -> Self {
+        Self::Key { detail: detail.into(), hint: None }
+    }
+
+    /// A short, stable name of the kind of fault, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "io",
+            Self::Changed { .. } => "changed-while-read",
+            Self::NotAModel { .. } => "not-a-model",
+            Self::TooMany { .. } => "too-many",
+            Self::TooDeep { .. } => "too-deep",
+            Self::BundleTooLarge { .. } => "bundle-too-large",
+            Self::Key { .. } => "key",
+            Self::PasswordNeeded => "password-needed",
+            Self::WrongPassword => "wrong-password",
+            Self::SignerBroken => "signer-broken",
+            Self::Bug { .. } => "bug",
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => "check the path",
+                io::ErrorKind::PermissionDenied => "run as a user who may read and write there",
+                io::ErrorKind::StorageFull => "make room; what was there before is untouched",
+                _ => return None,
+            },
+            Self::Changed { .. } => "run again when nothing writes into the model",
+            Self::NotAModel { .. } => "give the directory or the file that is the model",
+            Self::TooMany { .. } | Self::TooDeep { .. } => {
+                "check the path: is this the model, or a directory above it?"
+            }
+            Self::BundleTooLarge { .. } => {
+                "use fewer, larger shards; or raise --max-bundle-size here and for whoever verifies"
+            }
+            Self::Key { hint, .. } => return *hint,
+            Self::PasswordNeeded => {
+                "give it with --password-file or in BULLA_PASSWORD, or run in a terminal"
+            }
+            Self::WrongPassword => "check the password; for an empty one set BULLA_PASSWORD=",
+            Self::SignerBroken => "nothing was written; check the key store",
+            Self::Bug { .. } => return None,
+        })
+    }
+}
+
+/// The system's words without Rust's "(os error 2)".
+fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}

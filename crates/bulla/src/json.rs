@@ -1,0 +1,106 @@
+//! JSON from outside, read strictly.
+//!
+//! `serde_json` keeps the last of two equal keys in a map and ignores a repeated unknown one; two
+//! readers that keep different ones then disagree on what was signed. So every document is walked
+//! once for repeated keys, at any depth, before it is read into a type. `serde_json` itself refuses
+//! text that is not UTF-8, more than 128 levels of nesting, and anything after the document.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Reads a document, refusing repeated keys.
+///
+/// # Errors
+/// One line that says what is wrong and where, in the words of `serde_json`.
+pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err("it is empty".into());
+    }
+    if let Err(e) = std::str::from_utf8(text) {
+        return Err(format!("it is not UTF-8 text (at byte {})", e.valid_up_to()));
+    }
+    let mut strict = serde_json::Deserializer::from_slice(text);
+    NoRepeatedKeys.deserialize(&mut strict).and_then(|()| strict.end()).map_err(|e| e.to_string())?;
+    serde_json::from_slice(text).map_err(|e| e.to_string())
+}
+
+#[derive(Clone, Copy)]
+struct NoRepeatedKeys;
+
+impl<'de> DeserializeSeed<'de> for NoRepeatedKeys {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NoRepeatedKeys {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            map.next_value_seed(self)?;
+            if let Some(key) = seen.replace(key) {
+                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn refused(text: &[u8]) -> String {
+        read::<Value>(text).expect_err("must be refused")
+    }
+
+    #[test]
+    fn duplicate_keys_at_any_depth() {
+        assert!(refused(br#"{"a":1,"a":2}"#).contains("twice"));
+        assert!(refused(br#"{"x":[{"y":{"a":1,"b":0,"a":2}}]}"#).contains("twice"));
+        assert!(refused(br#"{"a":1,"\u0061":2}"#).contains("twice"));
+        assert!(read::<Value>(br#"[{"a":1},{"a":2}]"#).is_ok());
+    }
+
+    #[test]
+    fn bad_documents_are_refused_without_a_panic() {
+        assert!(refused(b"").contains("empty"));
+        assert!(refused(b" \n").contains("empty"));
+        assert!(refused(b"\xff\xfe{}").contains("UTF-8"));
+        assert!(refused(b"{}x").contains("trailing"));
+        assert!(refused(b"{\"a\":").contains("EOF"));
+        let deep = "[".repeat(100_000);
+        assert!(refused(deep.as_bytes()).contains("recursion limit"));
+        assert!(!refused(b"\xef\xbb\xbf{}").is_empty());
+    }
+}

@@ -1,0 +1,26 @@
+//! Models: a directory or a file, how it is listed, and how it is measured.
+//!
+//! ```text
+//! ModelSource ── list(Scope) ──► Listing ── Manifest::measure(Recipe) ──► Manifest
+//! ```
+//!
+//! *Source*: where the bytes are. *Scope*: which paths are looked at. *Recipe*: how they are
+//! hashed. *Manifest*: every file with its digests.
+
+mod compare;
+mod local;
+mod manifest;
+mod path;
+mod recipe;
+mod source;
+
+pub use compare::{Difference, collisions};
+pub use local::LocalModel;
+pub use manifest::{Manifest, Measured, NoProgress, Progress, Work};
+pub use path::{BadPath, ModelPath};
+pub use recipe::{
+    CLAIMS_NAME, DEFAULT_SHARD_SIZE, GIT_PATHS, Method, Recipe, SIGNATURE_NAME, Scope, SignedPaths,
+};
+pub use source::{Found, Identity, Irregular, Layout, Listing, ModelFile, ModelSource, Unusable};
+
+pub(crate) use compare::{compare, renamed};

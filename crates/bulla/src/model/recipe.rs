@@ -1,0 +1,213 @@
+//! How a model is listed and hashed: OMS calls it `serialization` (v1.0 §5.2.2).
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+
+use super::path::ModelPath;
+use crate::digest::HashAlgorithm;
+
+/// Names at the model's root that are never signed unless asked for (v1.0 §6.2).
+pub const GIT_PATHS: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
+/// The signature of a directory, inside it.
+pub const SIGNATURE_NAME: &str = "model.sig";
+/// The attestations about a directory, inside it.
+pub const CLAIMS_NAME: &str = "claims.jsonl";
+/// Shard size when none is given (v1.0 §6.3.2).
+pub const DEFAULT_SHARD_SIZE: u64 = 1_000_000_000;
+
+/// One digest a file, or one for each of its shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `files`
+    Files,
+    /// `shards`, each of this many bytes but the last of a file.
+    Shards(NonZeroU64),
+}
+
+impl Method {
+    /// The specification's word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Shards(_) => "shards",
+        }
+    }
+
+    /// Bytes of a shard, 0 for whole files.
+    #[must_use]
+    pub fn shard_size(self) -> u64 {
+        match self {
+            Self::Files => 0,
+            Self::Shards(size) => size.get(),
+        }
+    }
+
+    /// The byte ranges of a file that get a digest each. Whole files always have one; an empty file
+    /// has no shard.
+    pub fn ranges(self, file_size: u64) -> impl Iterator<Item = (u64, u64)> {
+        let step = match self {
+            Self::Files => u64::MAX,
+            Self::Shards(size) => size.get(),
+        };
+        let mut next: Option<u64> = match (self, file_size) {
+            (Self::Shards(_), 0) => None,
+            _ => Some(0),
+        };
+        std::iter::from_fn(move || {
+            let start = next?;
+            let end = start.saturating_add(step).min(file_size);
+            next = (end < file_size).then_some(end);
+            Some((start, end))
+        })
+    }
+}
+
+/// The recipe that a signer chose, and that a verifier repeats once the signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// Whole files or shards.
+    pub method: Method,
+    /// Which hash.
+    pub hash: HashAlgorithm,
+    /// Whether a link is hashed as what it points to; otherwise links are refused.
+    pub follow_symlinks: bool,
+    /// Paths that are left out, each with all below it.
+    pub ignore: BTreeSet<ModelPath>,
+}
+
+impl Default for Recipe {
+    /// Whole files, SHA-256, no links, and the usual names left out: what `bulla sign` does when
+    /// told nothing.
+    fn default() -> Self {
+        let usual = GIT_PATHS.into_iter().chain([SIGNATURE_NAME, CLAIMS_NAME]);
+        Self {
+            method: Method::Files,
+            hash: HashAlgorithm::Sha256,
+            follow_symlinks: false,
+            ignore: usual.filter_map(|name| ModelPath::parse(name).ok()).collect(),
+        }
+    }
+}
+
+/// Which paths of a model are looked at: what a walk asks at every name it meets.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    /// Follow links, or report them.
+    pub follow_symlinks: bool,
+    ignore: BTreeSet<ModelPath>,
+    signed: Option<&'a dyn SignedPaths>,
+}
+
+/// The paths that a signature covers: they are looked at even below an ignored directory, so that
+/// no ignore rule, the signer's or the caller's, ever exempts a signed file.
+pub trait SignedPaths: std::fmt::Debug + Sync {
+    /// Whether this very file is signed.
+    fn covers(&self, path: &str) -> bool;
+    /// Whether a signed file lies below this directory.
+    fn reaches_below(&self, directory: &str) -> bool;
+}
+
+impl<'a> Scope<'a> {
+    /// What a signer looks at.
+    #[must_use]
+    pub fn to_sign(recipe: &Recipe) -> Self {
+        Self { follow_symlinks: recipe.follow_symlinks, ignore: recipe.ignore.clone(), signed: None }
+    }
+
+    /// What a verifier looks at: the signer's recipe and the specification's default exclusions
+    /// (v1.0 §6.2.1), the latter only where the signer did not sign something below them.
+    #[must_use]
+    pub fn to_verify(recipe: &Recipe, signed: &'a dyn SignedPaths) -> Self {
+        let mut ignore = recipe.ignore.clone();
+        for name in GIT_PATHS {
+            if !signed.covers(name) && !signed.reaches_below(name) {
+                ignore.extend(ModelPath::parse(name));
+            }
+        }
+        Self { follow_symlinks: recipe.follow_symlinks, ignore, signed: Some(signed) }
+    }
+
+    /// Leaves out one more path.
+    pub fn ignore(&mut self, path: ModelPath) {
+        self.ignore.insert(path);
+    }
+
+    /// Whether a path is passed over.
+    ///
+    /// `model.sig` and `claims.jsonl` are passed over as files only: a directory of such a name has
+    /// no business there and would be a place to hide code in (rule 1 of the security design).
+    #[must_use]
+    pub fn skips(&self, path: &ModelPath, is_directory: bool) -> bool {
+        let file_only = |name: &str| name == SIGNATURE_NAME || name == CLAIMS_NAME;
+        let itself =
+            self.ignore.contains(path.as_str()) && !(is_directory && file_only(path.as_str()));
+        let below = || path.parents().any(|dir| self.ignore.contains(dir) && !file_only(dir));
+        if !itself && !below() {
+            return false;
+        }
+        !self.signed.is_some_and(|signed| {
+            signed.covers(path.as_str()) || (is_directory && signed.reaches_below(path.as_str()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ModelPath {
+        ModelPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn ranges_cover_a_file_once() {
+        let shards = Method::Shards(NonZeroU64::new(10).unwrap());
+        assert_eq!(shards.ranges(25).collect::<Vec<_>>(), [(0, 10), (10, 20), (20, 25)]);
+        assert_eq!(shards.ranges(20).collect::<Vec<_>>(), [(0, 10), (10, 20)]);
+        assert_eq!(shards.ranges(0).count(), 0);
+        assert_eq!(Method::Files.ranges(0).collect::<Vec<_>>(), [(0, 0)]);
+        assert_eq!(Method::Files.ranges(7).collect::<Vec<_>>(), [(0, 7)]);
+    }
+
+    #[test]
+    fn trap_7_ignored_paths_are_exact_and_from_the_root() {
+        let mut recipe = Recipe::default();
+        recipe.ignore.insert(path("cache"));
+        let scope = Scope::to_sign(&recipe);
+        assert!(scope.skips(&path("cache"), true));
+        assert!(scope.skips(&path("cache/x"), false));
+        assert!(scope.skips(&path(".git/config"), false));
+        assert!(!scope.skips(&path("sub/cache"), true));
+        assert!(!scope.skips(&path("cache2"), false));
+        assert!(!scope.skips(&path("sub/.git"), true));
+    }
+
+    #[test]
+    fn rule_1_a_directory_named_claims_jsonl_is_not_passed_over() {
+        let scope = Scope::to_sign(&Recipe::default());
+        assert!(scope.skips(&path("claims.jsonl"), false));
+        assert!(!scope.skips(&path("claims.jsonl"), true));
+        assert!(!scope.skips(&path("claims.jsonl/evil.py"), false));
+        assert!(!scope.skips(&path("model.sig/evil.py"), false));
+    }
+
+    #[test]
+    fn rule_3_no_ignore_rule_exempts_a_signed_file() {
+        #[derive(Debug)]
+        struct One;
+        impl SignedPaths for One {
+            fn covers(&self, path: &str) -> bool {
+                path == "cache/kept"
+            }
+            fn reaches_below(&self, directory: &str) -> bool {
+                directory == "cache"
+            }
+        }
+        let mut scope = Scope::to_verify(&Recipe::default(), &One);
+        scope.ignore(path("cache"));
+        assert!(!scope.skips(&path("cache"), true));
+        assert!(!scope.skips(&path("cache/kept"), false));
+        assert!(scope.skips(&path("cache/other"), false));
+    }
+}

@@ -1,0 +1,152 @@
+//! Where a model's bytes are: the one joint for local folders, registries and buckets.
+
+use std::fmt;
+use std::io;
+
+use super::path::ModelPath;
+use super::recipe::Scope;
+use crate::error::Fault;
+use crate::limits::Limits;
+use crate::text::Printable;
+
+/// A place that holds a model.
+pub trait ModelSource: fmt::Debug + Send + Sync {
+    /// The model's name: the last component of where it is. What a signature gives as its subject.
+    fn name(&self) -> &str;
+
+    /// A directory or a single file.
+    fn layout(&self) -> Layout;
+
+    /// Everything in scope, and everything that cannot be part of a model.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the model cannot be listed in full; a partial listing is never returned.
+    fn list(&self, scope: &Scope<'_>, limits: &Limits) -> Result<Listing, Fault>;
+
+    /// Opens a file that was listed. It is the same file, or it is an error.
+    ///
+    /// # Errors
+    /// [`Fault::Changed`] when another file stands in its place; else what the system says.
+    fn open(&self, file: &Found) -> Result<Box<dyn ModelFile>, Fault>;
+}
+
+/// An open file of a model.
+pub trait ModelFile: Send {
+    /// Reads at a place, as `pread` does: fewer bytes than asked for are allowed, 0 is the end.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// What the file is at this moment.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn identity(&self) -> io::Result<Identity>;
+}
+
+/// A directory or a single file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A tree of files.
+    Directory,
+    /// One file, which is the model.
+    SingleFile,
+}
+
+/// What tells one state of a file from another. Two equal identities mean the same bytes as far as
+/// the system can tell; they are no proof against whoever can set the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Bytes.
+    pub size: u64,
+    /// Device, inode, modification and change time; for remote sources whatever plays their part.
+    pub state: [u64; 6],
+}
+
+/// A file that can be measured.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its name in the model.
+    pub path: ModelPath,
+    /// What it was when it was listed.
+    pub identity: Identity,
+    /// Where its bytes are, if a link leads there.
+    pub(crate) behind_link: Option<ModelPath>,
+}
+
+/// What a walk found.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The files, in code-point order of their names.
+    pub files: Vec<Found>,
+    /// Names that cannot be part of a model, in order.
+    pub irregular: Vec<Irregular>,
+    /// Names that were passed over because the recipe or the caller said so; each may be a directory
+    /// with more below.
+    pub ignored: Vec<ModelPath>,
+}
+
+/// A name that cannot be part of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Irregular {
+    /// The name; not always one that a [`ModelPath`] can hold.
+    pub name: String,
+    /// What is wrong with it.
+    pub why: Unusable,
+}
+
+/// Why something in a directory cannot be part of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// A link, and links are not followed.
+    Symlink {
+        /// Where it points.
+        target: String,
+    },
+    /// A followed link that leaves the model.
+    LinkOutside {
+        /// Where it points.
+        target: String,
+    },
+    /// A followed link that comes back to itself or to a directory above it.
+    LinkLoop {
+        /// Where it points.
+        target: String,
+    },
+    /// A followed link to nothing.
+    LinkDangling {
+        /// Where it points.
+        target: String,
+    },
+    /// A FIFO, socket or device.
+    Special {
+        /// Which.
+        kind: &'static str,
+    },
+    /// A name that is not UTF-8 and so cannot be written into a signature (v1.0 §6.1.2).
+    NotUtf8,
+    /// A name that no model path can have.
+    BadName(super::path::BadPath),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symlink { target } => write!(f, "is a symbolic link (to {})", Printable(target)),
+            Self::LinkOutside { target } => {
+                write!(f, "is a symbolic link that leaves the model (to {})", Printable(target))
+            }
+            Self::LinkLoop { target } => {
+                write!(f, "is a symbolic link that leads back to itself (to {})", Printable(target))
+            }
+            Self::LinkDangling { target } => {
+                write!(f, "is a symbolic link to nothing (to {})", Printable(target))
+            }
+            Self::Special { kind } => write!(f, "is a {kind}, not a file"),
+            Self::NotUtf8 => f.write_str("has a name that is not UTF-8"),
+            Self::BadName(why) => write!(f, "has a name that cannot be signed: {why}"),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What happened, in one shape for people, programs and logs.
+//!
+//! The JSON of these types is stable: members are added, never renamed or removed (docs/json.md).
+
+use serde::Serialize;
+
+use crate::error::{Failure, Reason};
+use crate::model::{Difference, Irregular, Manifest, ModelPath, ModelSource};
+use crate::statement::oms::OmsClaim;
+use crate::verify::{Notice, SignedBy, VerifiedModel};
+
+/// The outcome for one model.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The model, as the caller named it.
+    pub model: String,
+    /// `verified`, `refused` or `fault`.
+    pub verdict: &'static str,
+    /// Digests and recipe; only when verified.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<Digests>,
+    /// Who signed; only when verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<SignedByReport>,
+    /// What a person should know; only when verified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<NoticeReport>,
+    /// Every reason for a refusal, or the one fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<ReasonReport>,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+/// A model's digests.
+#[derive(Debug, Serialize)]
+pub struct Digests {
+    /// The name in the signature, or of the model.
+    pub name: String,
+    /// Number of files.
+    pub files: usize,
+    /// Bytes in them.
+    pub size: u64,
+    /// `oms:` and the OMS root, which binds contents but no names.
+    pub oms: String,
+    /// `oms-manifest-v1:` and the digest that binds names and recipe too.
+    pub oms_manifest_v1: String,
+    /// `files` or `shards`.
+    pub method: &'static str,
+    /// `sha256`, `blake2b` or `blake3`.
+    pub hash: &'static str,
+    /// Bytes of a shard, under `shards`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard_size: Option<u64>,
+    /// Whether links were followed.
+    pub follow_symlinks: bool,
+    /// Paths that are left out.
+    pub ignored: Vec<String>,
+}
+
+impl Digests {
+    /// Of a measured model.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let recipe = &manifest.recipe;
+        Self {
+            name: manifest.name.clone(),
+            files: manifest.files.len(),
+            size: manifest.total_size(),
+            oms: format!("oms:{}", manifest.oms_root().to_hex()),
+            oms_manifest_v1: format!("oms-manifest-v1:{}", manifest.oms_manifest_v1().to_hex()),
+            method: recipe.method.name(),
+            hash: recipe.hash.name(),
+            shard_size: Some(recipe.method.shard_size()).filter(|size| *size > 0),
+            follow_symlinks: recipe.follow_symlinks,
+            ignored: recipe.ignore.iter().map(|p| p.as_str().to_owned()).collect(),
+        }
+    }
+
+    /// Of a verified model: the root is the signed one, which Python may have computed in another
+    /// order.
+    #[must_use]
+    pub fn of_claim(claim: &OmsClaim, manifest: &Manifest) -> Self {
+        Self { oms: format!("oms:{}", claim.oms_root().to_hex()), ..Self::of(manifest) }
+    }
+}
+
+/// Who signed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum SignedByReport {
+    /// A bare key.
+    Key {
+        /// `ecdsa-p256`, …
+        algorithm: String,
+        /// SHA-256 of the SPKI DER.
+        key: String,
+    },
+    /// A certificate.
+    Certificate {
+        /// `ecdsa-p256`, …
+        algorithm: String,
+        /// SHA-256 of the SPKI DER.
+        key: String,
+        /// Subject of the certificate.
+        subject: String,
+        /// Its e-mail, URI and DNS names.
+        names: Vec<String>,
+        /// SHA-256 of the certificate.
+        certificate: String,
+        /// SHA-256 of the root.
+        root: String,
+        /// Subjects from the signer to the root.
+        path: Vec<String>,
+        /// The time at which the certificates were checked.
+        checked_at: String,
+    },
+}
+
+/// A notice.
+#[derive(Debug, Serialize)]
+pub struct NoticeReport {
+    /// Its kind.
+    pub code: &'static str,
+    /// Whether less was checked than the signature allows.
+    pub weaker_check: bool,
+    /// In words.
+    pub message: String,
+}
+
+/// A reason or a fault.
+#[derive(Debug, Serialize)]
+pub struct ReasonReport {
+    /// Its kind.
+    pub code: &'static str,
+    /// In words.
+    pub message: String,
+    /// The file it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Bytes that file has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Its new name, if it was renamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_to: Option<String>,
+}
+
+impl Outcome {
+    /// Of one verification.
+    #[must_use]
+    pub fn of<S: ModelSource>(model: &str, result: &Result<VerifiedModel<S>, Failure>) -> Self {
+        let mut outcome = Self {
+            model: model.to_owned(),
+            verdict: "verified",
+            digests: None,
+            signed_by: None,
+            notices: Vec::new(),
+            reasons: Vec::new(),
+            hints: Vec::new(),
+        };
+        match result {
+            Ok(verified) => {
+                let claim = verified.claim();
+                outcome.digests = Some(Digests::of_claim(claim.value(), verified.manifest()));
+                outcome.signed_by = Some(signed_by(claim.signed_by(), claim.checked_at()));
+                outcome.notices = verified.notices().iter().map(NoticeReport::of).collect();
+            }
+            Err(failure) => {
+                let (verdict, reasons, hints) = failure_report(failure);
+                outcome.verdict = verdict;
+                outcome.reasons = reasons;
+                outcome.hints = hints;
+            }
+        }
+        outcome
+    }
+}
+
+/// The verdict, reasons and hints of a failure.
+#[must_use]
+pub fn failure_report(failure: &Failure) -> (&'static str, Vec<ReasonReport>, Vec<String>) {
+    match failure {
+        Failure::Refused(refusal) => (
+            "refused",
+            refusal.reasons().map(ReasonReport::of).collect(),
+            refusal.hints().into_iter().map(str::to_owned).collect(),
+        ),
+        Failure::Fault(fault) => (
+            "fault",
+            vec![ReasonReport {
+                code: fault.code(),
+                message: fault.to_string(),
+                path: None,
+                size: None,
+                renamed_to: None,
+            }],
+            fault.hint().into_iter().map(str::to_owned).collect(),
+        ),
+    }
+}
+
+fn signed_by(signer: &SignedBy, at: jiff::Timestamp) -> SignedByReport {
+    let algorithm = signer.key().algorithm().name();
+    let key = signer.key().fingerprint().to_string();
+    match signer {
+        SignedBy::Key(_) => SignedByReport::Key { algorithm, key },
+        SignedBy::Certificate { subject, names, certificate, path, .. } => {
+            SignedByReport::Certificate {
+                algorithm,
+                key,
+                subject: subject.clone(),
+                names: names.iter().map(ToString::to_string).collect(),
+                certificate: certificate.to_string(),
+                root: path.root.to_string(),
+                path: path.subjects.clone(),
+                checked_at: at.to_string(),
+            }
+        }
+    }
+}
+
+impl NoticeReport {
+    /// Of a notice.
+    #[must_use]
+    pub fn of(notice: &Notice) -> Self {
+        let list = |paths: &[ModelPath]| {
+            let mut shown: Vec<String> = paths.iter().take(5).map(ToString::to_string).collect();
+            if paths.len() > 5 {
+                shown.push(format!("and {} more", paths.len() - 5));
+            }
+            shown.join(", ")
+        };
+        let (code, message) = match notice {
+            Notice::IgnoredByCaller(paths) => (
+                "ignored-by-caller",
+                format!("a weaker check: unsigned files were passed over at {}, as you asked", list(paths)),
+            ),
+            Notice::UnsignedFiles(paths) => (
+                "unsigned-files",
+                format!("a weaker check: unsigned files are there, as you allowed: {}", list(paths)),
+            ),
+            Notice::OldFormat => (
+                "old-format",
+                "a weaker check: signed by model-signing 0.2.0, which binds no recipe; ask for a new signature".into(),
+            ),
+            Notice::UnnamedFile => {
+                ("unnamed-file", "the signature does not bind the file's name".into())
+            }
+            Notice::NotCovered(paths) => (
+                "not-covered",
+                format!("not covered by the signature, as its signer chose: {}", list(paths)),
+            ),
+            Notice::Collisions(groups) => (
+                "colliding-names",
+                format!(
+                    "on file systems that ignore case or normalise Unicode these names are one: {}",
+                    groups.iter().map(|g| list(g)).collect::<Vec<_>>().join("; ")
+                ),
+            ),
+        };
+        Self { code, weaker_check: notice.is_weaker_check(), message }
+    }
+}
+
+impl ReasonReport {
+    fn of(reason: &Reason) -> Self {
+        let mut report = Self {
+            code: reason.code(),
+            message: reason.to_string(),
+            path: None,
+            size: None,
+            renamed_to: None,
+        };
+        match reason {
+            Reason::Differs(Difference::Changed { path, size, .. } | Difference::Extra { path, size }) => {
+                report.path = Some(path.as_str().to_owned());
+                report.size = Some(*size);
+            }
+            Reason::Differs(Difference::Missing { path, signed_size }) => {
+                report.path = Some(path.as_str().to_owned());
+                report.size = *signed_size;
+            }
+            Reason::Differs(Difference::Renamed { from, to, size }) => {
+                report.path = Some(from.as_str().to_owned());
+                report.renamed_to = Some(to.as_str().to_owned());
+                report.size = Some(*size);
+            }
+            Reason::Differs(Difference::Irregular(Irregular { name, .. }))
+            | Reason::CannotSign { name, .. } => report.path = Some(name.clone()),
+            Reason::EmptyFileUnderShards { path } | Reason::NoSignature { path } => {
+                report.path = Some(path.clone());
+            }
+            _ => {}
+        }
+        report
+    }
+}

@@ -1,0 +1,219 @@
+//! Signing: from a model to a signature file.
+//!
+//! ```text
+//! ModelSource ── measure ──► Manifest ──► OmsClaim ──► payload ── Signer ──► bundle ── checked ──► bytes
+//! ```
+//!
+//! What comes back from a signer is verified with its public half before anybody sees it: a signer
+//! that is broken, or that signed something else, is found out here and not at deployment.
+
+use jiff::Timestamp;
+
+use crate::bundle::{self, Encoding, KeyHint, Material, UnverifiedBundle};
+use crate::error::{Failure, Fault, Reason, Refusal};
+use crate::limits::Limits;
+use crate::model::{Found, Layout, Manifest, Method, ModelSource, Recipe, Scope, Work};
+use crate::statement::oms::{Compatibility, OmsClaim};
+use crate::trust::{self, Certificate, KeyPair, PublicKey};
+
+/// What a signer is asked to sign.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum ToSign<'a> {
+    /// A message, in full.
+    Message(&'a [u8]),
+}
+
+/// What a signer returns.
+#[derive(Debug)]
+pub struct Signed {
+    /// The signature.
+    pub signature: Vec<u8>,
+    /// What to tell verifiers about the key.
+    pub material: Material,
+    /// The public half, to check the signature with.
+    pub key: PublicKey,
+}
+
+/// Someone who can sign: a key in a file, a key with a certificate, a key store, a Sigstore identity.
+/// It blocks until it is done.
+pub trait Signer {
+    /// Signs.
+    ///
+    /// # Errors
+    /// A [`Fault`] when it cannot.
+    fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault>;
+}
+
+/// Signs with a bare key.
+#[derive(Debug)]
+pub struct KeySigner(KeyPair);
+
+impl KeySigner {
+    /// Takes a key over.
+    #[must_use]
+    pub fn new(key: KeyPair) -> Self {
+        Self(key)
+    }
+}
+
+impl Signer for KeySigner {
+    fn sign(&self, ToSign::Message(message): ToSign<'_>) -> Result<Signed, Fault> {
+        let key = self.0.public().clone();
+        Ok(Signed {
+            signature: self.0.sign(message)?,
+            material: Material::PublicKey(KeyHint::Hint(key.oms_hint())),
+            key,
+        })
+    }
+}
+
+/// Signs with a key that a certificate vouches for.
+#[derive(Debug)]
+pub struct CertificateSigner {
+    key: KeyPair,
+    chain: Vec<Certificate>,
+}
+
+impl CertificateSigner {
+    /// Takes a key with its certificate and the chain above it over.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the certificate is not for this key, or when no verifier would accept it at
+    /// `now`: signing would only delay the bad news.
+    pub fn new(
+        key: KeyPair,
+        leaf: Certificate,
+        chain: Vec<Certificate>,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let mut reasons: Vec<Reason> =
+            trust::check_leaf(&leaf, now).into_iter().map(Reason::Certificate).collect();
+        let certified = leaf.public_key();
+        if certified.as_ref().ok() != Some(key.public()) {
+            reasons.insert(0, Reason::CertificateForOtherKey {
+                certificate: certified.map_or_else(|fault| fault.to_string(), |key| key.to_string()),
+                key: key.public().to_string(),
+            });
+        }
+        match Refusal::from_reasons(reasons) {
+            Some(refusal) => Err(refusal),
+            None => Ok(Self { key, chain: std::iter::once(leaf).chain(chain).collect() }),
+        }
+    }
+}
+
+impl Signer for CertificateSigner {
+    fn sign(&self, ToSign::Message(message): ToSign<'_>) -> Result<Signed, Fault> {
+        Ok(Signed {
+            signature: self.key.sign(message)?,
+            material: Material::CertificateChain(
+                self.chain.iter().map(|c| c.to_der().to_vec()).collect(),
+            ),
+            key: self.key.public().clone(),
+        })
+    }
+}
+
+/// A signed model.
+#[derive(Debug)]
+pub struct SignedModel {
+    /// The signature file.
+    pub bundle: Vec<u8>,
+    /// What was measured.
+    pub manifest: Manifest,
+    /// What was signed.
+    pub claim: OmsClaim,
+    /// The key that signed.
+    pub key: PublicKey,
+}
+
+/// Measures a model without signing it: what `bulla digest` shows.
+///
+/// # Errors
+/// A [`Refusal`] that lists everything that cannot be signed, or a [`Fault`].
+pub fn measure(
+    source: &dyn ModelSource,
+    recipe: &Recipe,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<Manifest, Failure> {
+    let mut recipe = recipe.clone();
+    if source.layout() == Layout::SingleFile {
+        recipe.ignore.clear();
+    }
+    let listing = source.list(&Scope::to_sign(&recipe), limits)?;
+    let mut reasons: Vec<Reason> = listing
+        .irregular
+        .into_iter()
+        .map(|what| Reason::CannotSign { name: what.name, why: what.why })
+        .collect();
+    if let Method::Shards(_) = recipe.method {
+        let empty = listing.files.iter().filter(|file| file.identity.size == 0);
+        reasons
+            .extend(empty.map(|f| Reason::EmptyFileUnderShards { path: f.path.to_string() }));
+    }
+    if listing.files.is_empty() && reasons.is_empty() {
+        reasons.push(Reason::EmptyModel { name: source.name().to_owned() });
+    }
+    if let Some(refusal) = Refusal::from_reasons(reasons) {
+        return Err(refusal.into());
+    }
+    let size = bundle_size(&listing.files, &recipe);
+    if size > limits.bundle_bytes {
+        return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
+    }
+    Ok(Manifest::measure(source, &recipe, &listing.files, work)?)
+}
+
+/// Measures and signs a model, and checks the result.
+///
+/// # Errors
+/// A [`Refusal`] that lists everything that cannot be signed, or a [`Fault`].
+pub fn sign(
+    source: &dyn ModelSource,
+    recipe: &Recipe,
+    compatibility: Compatibility,
+    signer: &dyn Signer,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<SignedModel, Failure> {
+    let manifest = measure(source, recipe, limits, work)?;
+    let claim = OmsClaim::of(&manifest, compatibility);
+    let payload = claim.encode();
+    let signed = signer.sign(ToSign::Message(&bundle::pre_authentication_encoding(&payload)))?;
+    let bundle = bundle::encode(&signed.material, &payload, &signed.signature);
+    if bundle.len() as u64 > limits.bundle_bytes {
+        let size = bundle.len() as u64;
+        return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
+    }
+
+    // Read back as a verifier would.
+    let read = UnverifiedBundle::parse(&bundle, limits)
+        .map_err(|_| Fault::Bug { what: "the new signature cannot be read back" })?;
+    let (encoding, bytes) = read
+        .envelope
+        .open(|encoding, message, signature| {
+            encoding == Encoding::Dsse && signed.key.verifies(encoding, message, signature)
+        })
+        .ok_or(Fault::SignerBroken)?;
+    if OmsClaim::decode(bytes, encoding).as_ref() != Ok(&claim) || read.material != signed.material {
+        return Err(Fault::Bug { what: "the new signature does not say what was signed" }.into());
+    }
+    Ok(SignedModel { bundle, manifest, claim, key: signed.key })
+}
+
+/// About how large a signature file will be, without hashing anything: a lower bound.
+fn bundle_size(files: &[Found], recipe: &Recipe) -> u64 {
+    let digest = recipe.hash.output_len() as u64 * 2;
+    let json = files.iter().map(|file| {
+        let (count, suffix) = match recipe.method {
+            Method::Files => (1, 0),
+            Method::Shards(size) => (file.identity.size.div_ceil(size.get()), 4),
+        };
+        let one = file.path.as_str().len() as u64 + suffix + digest + 40;
+        count.saturating_mul(one)
+    });
+    json.fold(0u64, u64::saturating_add).saturating_mul(4) / 3
+}
+

@@ -1,0 +1,49 @@
+//! What is signed: in-toto statements, one file for each kind of predicate.
+
+pub mod oms;
+mod oms_0_2;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::Reason;
+use crate::json;
+
+/// The in-toto statement type.
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+
+/// A statement whose predicate is still to be read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Box<RawValue>,
+}
+
+/// An in-toto resource descriptor, as far as a subject needs it; other members are ignored.
+#[derive(Deserialize)]
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) digest: std::collections::BTreeMap<String, String>,
+}
+
+impl Statement {
+    fn read(payload: &[u8]) -> Result<Self, Reason> {
+        let statement: Self = json::read(payload).map_err(malformed)?;
+        if statement.kind != STATEMENT_TYPE {
+            return Err(malformed(format!(
+                "its _type is {:?}, expected {STATEMENT_TYPE:?}",
+                statement.kind
+            )));
+        }
+        Ok(statement)
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Reason {
+    Reason::MalformedStatement { detail: detail.into() }
+}

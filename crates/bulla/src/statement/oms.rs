@@ -1,0 +1,469 @@
+//! The OMS statement: which files a model has, with which digests (OMS v1.0 §5).
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{STATEMENT_TYPE, Statement, malformed, oms_0_2};
+use crate::bundle::Encoding;
+use crate::digest::{Digest, HashAlgorithm};
+use crate::error::Reason;
+use crate::model::{Layout, Manifest, Method, ModelPath, Recipe, SignedPaths};
+
+/// The predicate type that is written.
+pub const PREDICATE_TYPE: &str = "https://model_signing/signature/v1.0";
+/// Any minor version of it is read (VERSIONING.md).
+const PREDICATE_TYPE_V1: &str = "https://model_signing/signature/v1.";
+/// How Python names the resource of a single-file model.
+const UNNAMED: &str = ".";
+
+/// What a signer claims about a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OmsClaim {
+    /// The model's name, informational (v1.0 §6.5).
+    pub subject: String,
+    /// Which version of the format.
+    pub dialect: Dialect,
+    /// How the model was listed and hashed.
+    pub recipe: Recipe,
+    root: Digest,
+    content: Content,
+}
+
+/// A version of the format, as far as it changes what is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `signature/v1.x`.
+    V1,
+    /// `Digests/v0.1` of model-signing 0.2.0: no root, no recipe. A weaker check.
+    V0_2,
+}
+
+/// How Bulla writes a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compatibility {
+    /// As the specification says.
+    #[default]
+    Specification,
+    /// As Python's model-signing reads it: the resource of a single-file model is `"."`. Such a
+    /// signature does not bind the file's name.
+    ModelSigning,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Named(BTreeMap<ModelPath, SignedFile>),
+    /// A single-file model, signed as `"."`.
+    Unnamed(SignedFile),
+}
+
+/// A file as it was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SignedFile {
+    /// Bytes, which only shards tell.
+    pub size: Option<u64>,
+    /// One digest, or one for each shard in order.
+    pub digests: Vec<Digest>,
+}
+
+/// The signed files of a claim by name.
+#[derive(Debug)]
+pub(crate) struct SignedFiles(pub(crate) BTreeMap<ModelPath, SignedFile>);
+
+impl SignedPaths for SignedFiles {
+    fn covers(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    fn reaches_below(&self, directory: &str) -> bool {
+        let prefix = format!("{directory}/");
+        self.0
+            .range::<str, _>((std::ops::Bound::Excluded(prefix.as_str()), std::ops::Bound::Unbounded))
+            .next()
+            .is_some_and(|(path, _)| path.as_str().starts_with(&prefix))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResourceJson<'a> {
+    #[serde(borrow)]
+    name: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    digest: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    algorithm: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SerializationJson {
+    method: String,
+    hash_type: String,
+    /// A number, for Python writes `1000000000.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard_size: Option<serde_json::Number>,
+    allow_symlinks: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ignore_paths: Option<Vec<String>>,
+}
+
+impl OmsClaim {
+    /// The claim that a measured model makes.
+    #[must_use]
+    pub fn of(manifest: &Manifest, compatibility: Compatibility) -> Self {
+        let signed = |file: &crate::model::Measured| SignedFile {
+            size: matches!(manifest.recipe.method, Method::Shards(_)).then_some(file.size()),
+            digests: file.digests.clone(),
+        };
+        let mut files = manifest.files.iter().map(|(path, file)| (path.clone(), signed(file)));
+        let unnamed =
+            manifest.layout == Layout::SingleFile && compatibility == Compatibility::ModelSigning;
+        let content = if unnamed {
+            Content::Unnamed(files.next().map(|(_, file)| file).unwrap_or_default())
+        } else {
+            Content::Named(files.collect())
+        };
+        Self {
+            subject: manifest.name.clone(),
+            dialect: Dialect::V1,
+            recipe: manifest.recipe.clone(),
+            root: manifest.oms_root(),
+            content,
+        }
+    }
+
+    pub(super) fn new_0_2(recipe: Recipe, files: BTreeMap<ModelPath, SignedFile>, root: Digest) -> Self {
+        Self {
+            subject: String::new(),
+            dialect: Dialect::V0_2,
+            recipe,
+            root,
+            content: Content::Named(files),
+        }
+    }
+
+    /// The OMS root: SHA-256 over the digests as they are listed. It binds no names.
+    #[must_use]
+    pub fn oms_root(&self) -> Digest {
+        self.root
+    }
+
+    /// The signed files by name. A file that was signed without a name takes that of the model.
+    ///
+    /// # Errors
+    /// [`Reason::OtherLayout`] when the signature is for a single file and the model is not.
+    pub(crate) fn files(&self, name: &ModelPath, layout: Layout) -> Result<SignedFiles, Reason> {
+        let single = "a single file";
+        match (&self.content, layout) {
+            (Content::Named(files), Layout::Directory) => Ok(SignedFiles(files.clone())),
+            (Content::Named(files), Layout::SingleFile) => {
+                if files.len() != 1 || files.keys().any(|path| path.as_str().contains('/')) {
+                    return Err(Reason::OtherLayout { signed: "a directory", found: single });
+                }
+                Ok(SignedFiles(files.clone()))
+            }
+            (Content::Unnamed(file), Layout::SingleFile) => {
+                Ok(SignedFiles(BTreeMap::from([(name.clone(), file.clone())])))
+            }
+            (Content::Unnamed(_), Layout::Directory) => {
+                Err(Reason::OtherLayout { signed: single, found: "a directory" })
+            }
+        }
+    }
+
+    /// Whether the signature binds no file name (see [`Compatibility::ModelSigning`]).
+    #[must_use]
+    pub fn is_unnamed(&self) -> bool {
+        matches!(self.content, Content::Unnamed(_))
+    }
+
+    /// Names and digests as OMS resources, in code-point order.
+    fn resources(&self) -> Vec<(String, Digest)> {
+        let mut resources = Vec::new();
+        let mut add = |name: &str, file: &SignedFile| {
+            let ranges = self.recipe.method.ranges(file.size.unwrap_or_default());
+            for ((start, end), digest) in ranges.zip(&file.digests) {
+                resources.push((
+                    match self.recipe.method {
+                        Method::Files => name.to_owned(),
+                        Method::Shards(_) => format!("{name}:{start}:{end}"),
+                    },
+                    *digest,
+                ));
+            }
+        };
+        match &self.content {
+            Content::Named(files) => files.iter().for_each(|(path, file)| add(path.as_str(), file)),
+            Content::Unnamed(file) => add(UNNAMED, file),
+        }
+        resources.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        resources
+    }
+
+    /// The payload to sign: compact JSON, members and resources in a fixed order.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Out<'a> {
+            #[serde(rename = "_type")]
+            kind: &'a str,
+            subject: serde_json::Value,
+            #[serde(rename = "predicateType")]
+            predicate_type: &'a str,
+            predicate: Predicate<'a>,
+        }
+        #[derive(Serialize)]
+        struct Predicate<'a> {
+            resources: Vec<ResourceJson<'a>>,
+            serialization: SerializationJson,
+        }
+        let resources = self.resources();
+        let method = self.recipe.method;
+        let out = Out {
+            kind: STATEMENT_TYPE,
+            subject: serde_json::json!([
+                { "name": self.subject, "digest": { "sha256": self.root.to_hex() } }
+            ]),
+            predicate_type: PREDICATE_TYPE,
+            predicate: Predicate {
+                resources: resources
+                    .iter()
+                    .map(|(name, digest)| ResourceJson {
+                        name: name.into(),
+                        digest: digest.to_hex().into(),
+                        algorithm: self.recipe.hash.name().into(),
+                    })
+                    .collect(),
+                serialization: SerializationJson {
+                    method: method.name().into(),
+                    hash_type: self.recipe.hash.name().into(),
+                    shard_size: matches!(method, Method::Shards(_))
+                        .then(|| method.shard_size().into()),
+                    allow_symlinks: self.recipe.follow_symlinks,
+                    ignore_paths: (!self.recipe.ignore.is_empty()).then(|| {
+                        self.recipe.ignore.iter().map(|p| p.as_str().to_owned()).collect()
+                    }),
+                },
+            },
+        };
+        // Strings and numbers only: this cannot fail.
+        serde_json::to_vec(&out).unwrap_or_default()
+    }
+
+    /// Reads a payload whose signature holds.
+    ///
+    /// # Errors
+    /// A [`Reason`] that says in which way it is not an OMS statement.
+    pub(crate) fn decode(payload: &[u8], encoding: Encoding) -> Result<Self, Reason> {
+        let statement = Statement::read(payload)?;
+        let dialect = if statement.predicate_type == oms_0_2::PREDICATE_TYPE {
+            Dialect::V0_2
+        } else {
+            Dialect::V1
+        };
+        // Only 0.2.0 framed the signed bytes in its own way; elsewhere it has no business.
+        match (dialect, encoding) {
+            (Dialect::V0_2, _) => oms_0_2::decode(&statement),
+            (Dialect::V1, Encoding::Dsse) => decode_v1(statement),
+            (Dialect::V1, Encoding::ModelSigning0_2) => {
+                Err(malformed("it is of version 1, but signed in the malformed way of version 0.2.0"))
+            }
+        }
+    }
+}
+
+fn decode_v1(statement: Statement) -> Result<OmsClaim, Reason> {
+    // 1. The type, any minor version of 1.
+    let minor = statement
+        .predicate_type
+        .strip_prefix(PREDICATE_TYPE_V1)
+        .filter(|minor| !minor.is_empty() && minor.len() <= 4)
+        .filter(|minor| minor.bytes().all(|b| b.is_ascii_digit()));
+    let Some(minor) = minor else {
+        return Err(Reason::WrongPredicateType { found: statement.predicate_type });
+    };
+
+    // 2. The subject: one, with a name and the root.
+    let [subject] = statement.subject.as_slice() else {
+        return Err(malformed(format!(
+            "it has {} subjects, expected exactly one",
+            statement.subject.len()
+        )));
+    };
+    if subject.name.is_empty() {
+        return Err(malformed("its subject has no name"));
+    }
+    let root = subject
+        .digest
+        .get("sha256")
+        .and_then(|hex| Digest::from_hex(HashAlgorithm::Sha256, hex))
+        .ok_or_else(|| malformed("its subject has no SHA-256 digest in lower-case hexadecimal"))?;
+
+    // 3. The predicate. Unknown members: none in v1.0, ignored in what comes after it.
+    let mut predicate: BTreeMap<String, &RawValue> =
+        serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
+    let serialization: SerializationJson = member(&mut predicate, "serialization")?;
+    let resources: Vec<ResourceJson<'_>> = member(&mut predicate, "resources")?;
+    if let (true, Some(name)) = (minor == "0", predicate.keys().next()) {
+        return Err(malformed(format!("its predicate has the unknown member {name:?}")));
+    }
+    let recipe = recipe(&serialization)?;
+
+    // 4. The resources, and the root over them in the order in which they are listed (trap 1).
+    if resources.is_empty() {
+        return Err(malformed("it lists no file"));
+    }
+    let mut hasher = HashAlgorithm::Sha256.hasher();
+    let mut pieces: Vec<(&str, (u64, u64), Digest)> = Vec::with_capacity(resources.len());
+    for resource in &resources {
+        let digest = resource_digest(resource, &recipe)?;
+        hasher.update(digest.as_bytes());
+        let (name, range) = match recipe.method {
+            Method::Files => (&*resource.name, (0, 0)),
+            Method::Shards(_) => split_shard_name(&resource.name)?,
+        };
+        pieces.push((name, range, digest));
+    }
+    let computed = hasher.finish();
+    if computed != root {
+        return Err(Reason::RootMismatch { signed: root.to_hex(), computed: computed.to_hex() });
+    }
+    Ok(OmsClaim {
+        subject: subject.name.clone(),
+        dialect: Dialect::V1,
+        content: content(pieces, recipe.method)?,
+        recipe,
+        root,
+    })
+}
+
+fn member<'a, T: Deserialize<'a>>(
+    predicate: &mut BTreeMap<String, &'a RawValue>,
+    name: &str,
+) -> Result<T, Reason> {
+    let value = predicate
+        .remove(name)
+        .ok_or_else(|| malformed(format!("its predicate has no member {name:?}")))?;
+    serde_json::from_str(value.get()).map_err(|e| malformed(format!("in its {name}: {e}")))
+}
+
+fn recipe(json: &SerializationJson) -> Result<Recipe, Reason> {
+    let hash = HashAlgorithm::from_name(&json.hash_type).ok_or_else(|| {
+        malformed(format!(
+            "its hash_type is {:?}, expected sha256, blake2b or blake3",
+            json.hash_type
+        ))
+    })?;
+    let method = match (json.method.as_str(), &json.shard_size) {
+        ("files", None) => Method::Files,
+        ("files", Some(_)) => return Err(malformed("it has a shard_size, but its method is files")),
+        ("shards", None) => return Err(malformed("its method is shards, but it has no shard_size")),
+        ("shards", Some(size)) => Method::Shards(whole_number(size).ok_or_else(|| {
+            malformed(format!("its shard_size is {size}, expected a positive whole number"))
+        })?),
+        (other, _) => {
+            return Err(malformed(format!("its method is {other:?}, expected files or shards")));
+        }
+    };
+    let ignore = json.ignore_paths.as_deref().unwrap_or_default().iter().map(|path| {
+        ModelPath::parse(path).map_err(|why| malformed(format!("its ignored path {path:?} is invalid: {why}")))
+    });
+    Ok(Recipe {
+        method,
+        hash,
+        follow_symlinks: json.allow_symlinks,
+        ignore: ignore.collect::<Result<_, _>>()?,
+    })
+}
+
+/// A positive integer, also where it is written as a float (trap 2).
+fn whole_number(number: &serde_json::Number) -> Option<NonZeroU64> {
+    let value = number.as_u64().or_else(|| {
+        let float = number.as_f64()?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked in the filter
+        Some(float).filter(|f| (1.0..=9_007_199_254_740_992.0).contains(f) && f.fract() == 0.0).map(|f| f as u64)
+    })?;
+    NonZeroU64::new(value)
+}
+
+fn resource_digest(resource: &ResourceJson<'_>, recipe: &Recipe) -> Result<Digest, Reason> {
+    let ResourceJson { name, digest, algorithm } = resource;
+    let hash = recipe.hash;
+    // Python writes the algorithm of a shard as `sha256-sharded-N` (trap 2).
+    let fits = **algorithm == *hash.name()
+        || matches!(recipe.method, Method::Shards(size)
+            if **algorithm == *format!("{hash}-sharded-{size}"));
+    if !fits {
+        return Err(malformed(format!(
+            "the algorithm of {name:?} is {algorithm:?}, but its hash_type is {hash}"
+        )));
+    }
+    Digest::from_hex(hash, digest).ok_or_else(|| {
+        malformed(format!("the digest of {name:?} is not {hash} in lower-case hexadecimal"))
+    })
+}
+
+/// Splits `path:start:end` at the last two colons: a path may have some of its own.
+fn split_shard_name(name: &str) -> Result<(&str, (u64, u64)), Reason> {
+    let number = |text: &str| {
+        let canonical = text == "0" || !text.starts_with('0');
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        (canonical && digits).then(|| text.parse().ok()).flatten()
+    };
+    let mut parts = name.rsplitn(3, ':');
+    let end = parts.next().and_then(number);
+    let start = parts.next().and_then(number);
+    match (parts.next(), start, end) {
+        (Some(path), Some(start), Some(end)) => Ok((path, (start, end))),
+        _ => Err(malformed(format!("the shard {name:?} is not named path:start:end"))),
+    }
+}
+
+/// Puts the pieces of each file together: no name twice, and shards without a gap or an overlap.
+fn content(
+    mut pieces: Vec<(&str, (u64, u64), Digest)>,
+    method: Method,
+) -> Result<Content, Reason> {
+    pieces.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    let mut files: BTreeMap<&str, SignedFile> = BTreeMap::new();
+    for (name, (start, end), digest) in pieces {
+        let file = files.entry(name).or_default();
+        match method {
+            Method::Files => {
+                if !file.digests.is_empty() {
+                    return Err(malformed(format!("it lists {name:?} twice")));
+                }
+            }
+            Method::Shards(size) => {
+                let shard = format_args!("{name}:{start}:{end}").to_string();
+                let before = file.size.unwrap_or(0);
+                if start < before {
+                    return Err(malformed(format!("the shard {shard:?} overlaps another or stands twice")));
+                }
+                if start != before {
+                    return Err(malformed(format!("there is a gap before the shard {shard:?}")));
+                }
+                let whole_before = before % size.get() == 0;
+                if end <= start || end - start > size.get() || !whole_before {
+                    return Err(malformed(format!(
+                        "the shard {shard:?} does not fit the shard_size {size}"
+                    )));
+                }
+                file.size = Some(end);
+            }
+        }
+        file.digests.push(digest);
+    }
+    if files.len() == 1
+        && let Some(file) = files.remove(UNNAMED)
+    {
+        return Ok(Content::Unnamed(file));
+    }
+    let named = files.into_iter().map(|(name, file)| match ModelPath::parse(name) {
+        Ok(path) => Ok((path, file)),
+        Err(why) => Err(malformed(format!("the file name {name:?} is invalid: {why}"))),
+    });
+    Ok(Content::Named(named.collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,91 @@
+//! Text from outside, made harmless for a terminal or a log.
+
+use std::fmt;
+
+/// Shows a string so that it cannot act on a terminal: control characters, escape sequences and
+/// characters that reorder or hide text are written as escapes (rule 4 of the security design).
+///
+/// ```
+/// assert_eq!(bulla::Printable("a\u{1b}[31m\nb").to_string(), r"a\u{1b}[31m\nb");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for c in self.0.chars() {
+            match c {
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                c if acts_on_a_terminal(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character does more than to show itself: C0 and C1 controls, bidirectional overrides
+/// and isolates, zero-width and other invisible format characters, line and paragraph separators.
+#[must_use]
+pub fn acts_on_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn count(n: usize, one: &str) -> String {
+    match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {one}s"),
+    }
+}
+
+/// A number of bytes for people: `0 B`, `1.5 kB`, `4.3 GB` (powers of ten).
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if n < 1000 {
+        return format!("{n} B");
+    }
+    #[allow(clippy::cast_precision_loss)] // shown with two or three digits
+    let mut value = n as f64 / 1000.0;
+    let mut unit = UNITS.iter();
+    let mut name = unit.next().unwrap_or(&"kB");
+    while value >= 999.95 {
+        let Some(next) = unit.next() else { break };
+        value /= 1000.0;
+        name = next;
+    }
+    format!("{value:.1} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_do_not_reach_the_terminal() {
+        for hostile in ["\u{1b}]0;x\u{7}", "\u{9b}31m", "a\u{202e}b", "a\u{200b}b", "\r\n"] {
+            let shown = Printable(hostile).to_string();
+            assert!(!shown.chars().any(acts_on_a_terminal), "{shown:?}");
+        }
+        assert_eq!(Printable("naïve 模型 🦙").to_string(), "naïve 模型 🦙");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1500), "1.5 kB");
+        assert_eq!(bytes(999_999), "1.0 MB");
+        assert_eq!(bytes(4_300_000_000), "4.3 GB");
+        assert_eq!(bytes(u64::MAX), "18.4 EB");
+    }
+}

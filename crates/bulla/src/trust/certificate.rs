@@ -1,0 +1,349 @@
+//! X.509 certificates, read strictly.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{self as alg, RsaPssSaltLength, VerificationAlgorithm};
+use const_oid::ObjectIdentifier;
+use const_oid::db::{rfc5280, rfc5912, rfc8410};
+use der::asn1::BitStringRef;
+use der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use jiff::Timestamp;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::spki::AlgorithmIdentifierOwned;
+
+use super::pem;
+use super::public_key::{PublicKey, verify_certificate_signature};
+use crate::digest::Digest;
+use crate::error::Fault;
+use crate::limits::Limits;
+
+/// A certificate that was read; not one that is trusted.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Vec<u8>,
+    /// The signed part, exactly as received.
+    tbs: Vec<u8>,
+    signature: Vec<u8>,
+    signature_algorithm: AlgorithmIdentifierOwned,
+    pub(super) subject: Vec<u8>,
+    pub(super) issuer: Vec<u8>,
+    shown_subject: String,
+    shown_issuer: String,
+    spki: Vec<u8>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    pub(super) basic_constraints: Option<BasicConstraints>,
+    pub(super) key_usage: Option<KeyUsage>,
+    pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
+    names: Vec<SignerName>,
+    pub(super) unknown_critical: Vec<ObjectIdentifier>,
+}
+
+/// A name that a certificate gives its owner (subject alternative name).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SignerName {
+    /// `rfc822Name`
+    Email(String),
+    /// `uniformResourceIdentifier`
+    Uri(String),
+    /// `dNSName`
+    Dns(String),
+}
+
+impl SignerName {
+    /// Reads a name by its form: with `:` and a scheme it is a URI, with `@` an e-mail address, else
+    /// a DNS name. So a name of one kind never matches one of another.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] when it is empty or has blanks.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Fault::key("a signer's name is an e-mail address, a URI or a DNS name"));
+        }
+        let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        });
+        Ok(match text {
+            uri if scheme => Self::Uri(uri.into()),
+            email if email.contains('@') => Self::Email(email.into()),
+            dns => Self::Dns(dns.to_ascii_lowercase()),
+        })
+    }
+
+    /// The name without its kind.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Email(name) | Self::Uri(name) | Self::Dns(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for SignerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Certificate {
+    /// Reads a DER certificate.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] when it is malformed or has an extension twice.
+    pub fn from_der(der: &[u8]) -> Result<Self, Fault> {
+        let malformed = |e: der::Error| Fault::key(format!("the certificate is malformed: {e}"));
+        // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue } (RFC 5280 §4.1)
+        let mut reader = SliceReader::new(der).map_err(malformed)?;
+        let (tbs, signature_algorithm, signature) = reader
+            .sequence(|r| {
+                Ok((
+                    r.tlv_bytes()?.to_vec(),
+                    AlgorithmIdentifierOwned::decode(r)?,
+                    BitStringRef::decode(r)?.as_bytes().unwrap_or_default().to_vec(),
+                ))
+            })
+            .map_err(malformed)?;
+        reader.finish(()).map_err(malformed)?;
+        let parsed = x509_cert::TbsCertificate::from_der(&tbs).map_err(malformed)?;
+        if parsed.signature != signature_algorithm {
+            return Err(Fault::key("the certificate names two signature algorithms"));
+        }
+        let time = |t: x509_cert::time::Time| {
+            i64::try_from(t.to_unix_duration().as_secs())
+                .ok()
+                .and_then(|s| Timestamp::from_second(s).ok())
+                .ok_or_else(|| Fault::key("the certificate has a date that cannot be"))
+        };
+        let mut certificate = Self {
+            der: der.to_vec(),
+            tbs,
+            signature,
+            signature_algorithm,
+            subject: parsed.subject.to_der().map_err(malformed)?,
+            issuer: parsed.issuer.to_der().map_err(malformed)?,
+            shown_subject: parsed.subject.to_string(),
+            shown_issuer: parsed.issuer.to_string(),
+            spki: parsed.subject_public_key_info.to_der().map_err(malformed)?,
+            not_before: time(parsed.validity.not_before)?,
+            not_after: time(parsed.validity.not_after)?,
+            basic_constraints: None,
+            key_usage: None,
+            extended_key_usage: None,
+            names: Vec::new(),
+            unknown_critical: Vec::new(),
+        };
+        let mut seen = Vec::new();
+        for extension in parsed.extensions.unwrap_or_default() {
+            let (oid, value) = (extension.extn_id, extension.extn_value.as_bytes());
+            if seen.contains(&oid) {
+                return Err(Fault::key(format!("the certificate has the extension {oid} twice")));
+            }
+            seen.push(oid);
+            match oid {
+                rfc5280::ID_CE_BASIC_CONSTRAINTS => {
+                    certificate.basic_constraints =
+                        Some(BasicConstraints::from_der(value).map_err(malformed)?);
+                }
+                rfc5280::ID_CE_KEY_USAGE => {
+                    certificate.key_usage = Some(KeyUsage::from_der(value).map_err(malformed)?);
+                }
+                rfc5280::ID_CE_EXT_KEY_USAGE => {
+                    certificate.extended_key_usage =
+                        Some(ExtendedKeyUsage::from_der(value).map_err(malformed)?);
+                }
+                rfc5280::ID_CE_SUBJECT_ALT_NAME => {
+                    let names = SubjectAltName::from_der(value).map_err(malformed)?;
+                    certificate.names = names.0.iter().filter_map(signer_name).collect();
+                }
+                // Policies are not asked for, so any will do.
+                rfc5280::ID_CE_CERTIFICATE_POLICIES => {}
+                other if extension.critical => certificate.unknown_critical.push(other),
+                _ => {}
+            }
+        }
+        Ok(certificate)
+    }
+
+    /// Reads the certificates of a PEM file, in order; other blocks are an error.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] when there is none, too many, or something else.
+    pub fn from_pem(text: &str, limits: &Limits) -> Result<Vec<Self>, Fault> {
+        let blocks = pem::blocks(text, limits)?;
+        if blocks.is_empty() {
+            return Err(Fault::Key {
+                detail: "it is not a PEM certificate".into(),
+                hint: Some("expected -----BEGIN CERTIFICATE-----"),
+            });
+        }
+        if blocks.len() > limits.certificates {
+            return Err(Fault::key(format!(
+                "it has {} certificates, at most {} are read",
+                blocks.len(),
+                limits.certificates
+            )));
+        }
+        blocks
+            .iter()
+            .map(|block| match block.label {
+                "CERTIFICATE" => Self::from_der(&block.decode()?),
+                other => Err(Fault::key(format!("it is a PEM {other}, expected a certificate"))),
+            })
+            .collect()
+    }
+
+    /// DER.
+    #[must_use]
+    pub fn to_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// SHA-256 of the DER.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        Digest::sha256(&self.der)
+    }
+
+    /// Whom it is for, as RFC 4514 text.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.shown_subject
+    }
+
+    /// Who issued it, as RFC 4514 text.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.shown_issuer
+    }
+
+    /// E-mail, URI and DNS names of its owner.
+    #[must_use]
+    pub fn names(&self) -> &[SignerName] {
+        &self.names
+    }
+
+    /// Start and end of its validity, both included.
+    #[must_use]
+    pub fn validity(&self) -> (Timestamp, Timestamp) {
+        (self.not_before, self.not_after)
+    }
+
+    /// Its public key, if it is one that may sign models.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] for keys that are too weak or of another kind.
+    pub fn public_key(&self) -> Result<PublicKey, Fault> {
+        PublicKey::from_spki_der(&self.spki)
+    }
+
+    /// How to name it to a person.
+    pub(super) fn label(&self) -> String {
+        if !self.shown_subject.is_empty() {
+            return self.shown_subject.clone();
+        }
+        match self.names.first() {
+            Some(name) => name.as_str().to_owned(),
+            None => self.fingerprint().to_string(),
+        }
+    }
+
+    /// Whether `issuer` signed it; `None` when the algorithm is not one that is accepted (SHA-1, for
+    /// one).
+    pub(super) fn is_signed_by(&self, issuer: &Self) -> Option<bool> {
+        let verifier = self.verifier(issuer)?;
+        Some(verify_certificate_signature(&issuer.spki, verifier, &self.tbs, &self.signature))
+    }
+
+    fn verifier(&self, issuer: &Self) -> Option<&'static dyn VerificationAlgorithm> {
+        let spki = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&issuer.spki).ok()?;
+        let curve = || spki.algorithm.parameters.and_then(|p| p.decode_as::<ObjectIdentifier>().ok());
+        let key = spki.algorithm.oid;
+        let ecdsa = |p256, p384, p521| match curve() {
+            _ if key != rfc5912::ID_EC_PUBLIC_KEY => None,
+            Some(rfc5912::SECP_256_R_1) => Some(p256),
+            Some(rfc5912::SECP_384_R_1) => Some(p384),
+            Some(rfc5912::SECP_521_R_1) => Some(p521),
+            _ => None,
+        };
+        let rsa = |verifier: &'static dyn VerificationAlgorithm| {
+            (key == rfc5912::RSA_ENCRYPTION).then_some(verifier)
+        };
+        match self.signature_algorithm.oid {
+            rfc5912::ECDSA_WITH_SHA_256 => ecdsa(
+                &alg::ECDSA_P256_SHA256_ASN1 as &'static dyn VerificationAlgorithm,
+                &alg::ECDSA_P384_SHA256_ASN1,
+                &alg::ECDSA_P521_SHA256_ASN1,
+            ),
+            rfc5912::ECDSA_WITH_SHA_384 => ecdsa(
+                &alg::ECDSA_P256_SHA384_ASN1,
+                &alg::ECDSA_P384_SHA384_ASN1,
+                &alg::ECDSA_P521_SHA384_ASN1,
+            ),
+            rfc5912::ECDSA_WITH_SHA_512 => ecdsa(
+                &alg::ECDSA_P256_SHA512_ASN1,
+                &alg::ECDSA_P384_SHA512_ASN1,
+                &alg::ECDSA_P521_SHA512_ASN1,
+            ),
+            rfc8410::ID_ED_25519 => (key == rfc8410::ID_ED_25519).then_some(&alg::ED25519),
+            rfc5912::SHA_256_WITH_RSA_ENCRYPTION => rsa(&alg::RSA_PKCS1_2048_8192_SHA256),
+            rfc5912::SHA_384_WITH_RSA_ENCRYPTION => rsa(&alg::RSA_PKCS1_2048_8192_SHA384),
+            rfc5912::SHA_512_WITH_RSA_ENCRYPTION => rsa(&alg::RSA_PKCS1_2048_8192_SHA512),
+            rfc5912::ID_RSASSA_PSS => rsa(self.pss()?),
+            _ => None,
+        }
+    }
+
+    /// RSASSA-PSS with one hash throughout, and a salt as long as the hash or as long as can be.
+    fn pss(&self) -> Option<&'static dyn VerificationAlgorithm> {
+        let parameters = self.signature_algorithm.parameters.as_ref()?.to_der().ok()?;
+        let parameters = pkcs1::RsaPssParams::from_der(&parameters).ok()?;
+        let hash = parameters.hash.oid;
+        if parameters.mask_gen.parameters.map(|inner| inner.oid) != Some(hash) {
+            return None;
+        }
+        let (digest, max): (&'static dyn VerificationAlgorithm, &'static dyn VerificationAlgorithm) =
+            match hash {
+                rfc5912::ID_SHA_256 => (
+                    &alg::RSA_PSS_2048_8192_SHA256,
+                    &const { alg::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max) },
+                ),
+                rfc5912::ID_SHA_384 => (
+                    &alg::RSA_PSS_2048_8192_SHA384,
+                    &const { alg::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(RsaPssSaltLength::Max) },
+                ),
+                rfc5912::ID_SHA_512 => (
+                    &alg::RSA_PSS_2048_8192_SHA512,
+                    &const { alg::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(RsaPssSaltLength::Max) },
+                ),
+                _ => return None,
+            };
+        let digest_len = match hash {
+            rfc5912::ID_SHA_256 => 32,
+            rfc5912::ID_SHA_384 => 48,
+            _ => 64,
+        };
+        Some(if parameters.salt_len == digest_len { digest } else { max })
+    }
+
+    /// The signature algorithm, for people.
+    pub(super) fn signature_oid(&self) -> ObjectIdentifier {
+        self.signature_algorithm.oid
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({}, {})", self.label(), self.fingerprint())
+    }
+}
+
+fn signer_name(name: &GeneralName) -> Option<SignerName> {
+    match name {
+        GeneralName::Rfc822Name(name) => Some(SignerName::Email(name.to_string())),
+        GeneralName::UniformResourceIdentifier(name) => Some(SignerName::Uri(name.to_string())),
+        GeneralName::DnsName(name) => Some(SignerName::Dns(name.as_str().to_ascii_lowercase())),
+        _ => None,
+    }
+}

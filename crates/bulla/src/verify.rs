@@ -1,0 +1,506 @@
+//! Verification: from a signature file to a model that is what its signer signed.
+//!
+//! ```text
+//! UnverifiedBundle ── authenticate ──► Authenticated<Payload> ── decode ──► Authenticated<OmsClaim>
+//!                                                                             │ check(source)
+//!                                                                             ▼
+//!                                                                       VerifiedModel, or every difference
+//! ```
+//!
+//! Each arrow is the only way across: an [`Authenticated`] value is made here, by
+//! [`UnverifiedBundle::authenticate`], and nowhere else.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::bundle::{Encoding, KeyHint, Material, UnverifiedBundle};
+use crate::digest::Digest;
+use crate::error::{Failure, Fault, Reason, Refusal};
+use crate::limits::Limits;
+use crate::model::{
+    self, Difference, Layout, Listing, Manifest, Method, ModelPath, ModelSource, Scope, Work,
+};
+use crate::statement::oms::{Dialect, OmsClaim, SignedFile, SignedFiles};
+use crate::trust::{self, Certificate, Kind, PublicKey, SignerName, Trust, TrustedPath};
+
+/// A value that somebody trusted has signed.
+///
+/// It cannot be made from outside, read from a file, or defaulted.
+#[derive(Debug)]
+pub struct Authenticated<T> {
+    value: T,
+    signed_by: SignedBy,
+    checked_at: Timestamp,
+}
+
+/// Who signed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SignedBy {
+    /// One of the keys that the verifier named.
+    Key(PublicKey),
+    /// The owner of a certificate that leads to an authority that the verifier named.
+    Certificate {
+        /// The signer's key.
+        key: PublicKey,
+        /// Subject of the certificate.
+        subject: String,
+        /// Its e-mail, URI and DNS names.
+        names: Vec<SignerName>,
+        /// SHA-256 of the certificate's DER.
+        certificate: Digest,
+        /// The way to the authority.
+        path: TrustedPath,
+    },
+}
+
+impl SignedBy {
+    /// The key that made the signature.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        match self {
+            Self::Key(key) | Self::Certificate { key, .. } => key,
+        }
+    }
+}
+
+/// The exact bytes that were signed.
+#[derive(Debug)]
+pub struct Payload {
+    bytes: Vec<u8>,
+    encoding: Encoding,
+}
+
+impl<T> Authenticated<T> {
+    /// What was signed.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// Who signed it.
+    pub fn signed_by(&self) -> &SignedBy {
+        &self.signed_by
+    }
+
+    /// The time at which certificates were checked.
+    pub fn checked_at(&self) -> Timestamp {
+        self.checked_at
+    }
+}
+
+impl UnverifiedBundle {
+    /// Checks the signature against those whom the caller trusts. `now` decides whether
+    /// certificates are valid: without a trusted timestamp, a signature counts while they are.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with every reason.
+    pub fn authenticate(
+        &self,
+        trust: &Trust,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Authenticated<Payload>, Refusal> {
+        // 1. Who may have signed: decided by the caller's trust; the bundle's material only has to
+        //    agree with it.
+        let signer = match (&trust.0, &self.material) {
+            (Kind::Keys(keys), Material::PublicKey(hint)) => {
+                SignedBy::Key(named_key(keys, hint)?.clone())
+            }
+            (Kind::Ca { authorities, signer }, Material::CertificateChain(chain)) => {
+                certified(chain, authorities, signer.as_ref(), now, limits)?
+            }
+            (_, material) => {
+                return Err(Reason::OtherMethod {
+                    found: material.method(),
+                    expected: trust.expectation(),
+                }
+                .into());
+            }
+        };
+        // 2. The signature, over the bytes as they came.
+        let key = signer.key();
+        let (encoding, bytes) = self
+            .envelope
+            .open(|encoding, message, signature| key.verifies(encoding, message, signature))
+            .ok_or_else(|| Reason::BadSignature { signer: key.to_string() })?;
+        Ok(Authenticated {
+            value: Payload { bytes: bytes.to_vec(), encoding },
+            signed_by: signer,
+            checked_at: now,
+        })
+    }
+}
+
+/// The trusted key that the bundle names. One that names none of them is refused, with both named:
+/// trying each key in turn would only hide a mix-up.
+fn named_key<'a>(keys: &'a [PublicKey], hint: &KeyHint) -> Result<&'a PublicKey, Reason> {
+    let fits = |key: &PublicKey| match hint {
+        KeyHint::Hint(hint) => key.oms_hint() == *hint,
+        // The key itself, as PEM or DER. It is compared, never used.
+        KeyHint::RawBytes(raw) => key.to_pem().as_bytes() == raw || key.spki_der() == raw,
+    };
+    let found = match hint {
+        KeyHint::Hint(hint) => hint.clone(),
+        KeyHint::RawBytes(raw) => String::from_utf8_lossy(raw).into_owned(),
+    };
+    keys.iter().find(|key| fits(key)).ok_or_else(|| Reason::WrongKeyHint {
+        hint: found,
+        trusted: keys.iter().map(PublicKey::oms_hint).collect(),
+    })
+}
+
+fn certified(
+    chain: &[Vec<u8>],
+    authorities: &[Certificate],
+    expected: Option<&SignerName>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<SignedBy, Refusal> {
+    let malformed =
+        |fault: Fault| Reason::Certificate(trust::PathProblem::Malformed { detail: fault.to_string() });
+    let chain: Vec<Certificate> =
+        chain.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>().map_err(malformed)?;
+    let Some((leaf, intermediates)) = chain.split_first() else {
+        return Err(Reason::MalformedBundle { detail: "it has no certificate".into() }.into());
+    };
+    let found = trust::find_path(leaf, intermediates, authorities, now, limits);
+    let mut reasons: Vec<Reason> = Vec::new();
+    if let Some(expected) = expected
+        && !leaf.names().contains(expected)
+    {
+        reasons.push(Reason::WrongSignerName {
+            found: leaf.names().iter().map(ToString::to_string).collect(),
+            expected: expected.to_string(),
+        });
+    }
+    let path = match found {
+        Ok(path) => path,
+        Err(problems) => {
+            reasons.splice(0..0, problems.into_iter().map(Reason::Certificate));
+            return Err(Refusal::from_reasons(reasons)
+                .unwrap_or_else(|| malformed(Fault::key("no path was found")).into()));
+        }
+    };
+    if let Some(refusal) = Refusal::from_reasons(reasons) {
+        return Err(refusal);
+    }
+    Ok(SignedBy::Certificate {
+        key: leaf.public_key().map_err(malformed)?,
+        subject: leaf.subject().to_owned(),
+        names: leaf.names().to_vec(),
+        certificate: leaf.fingerprint(),
+        path,
+    })
+}
+
+impl Authenticated<Payload> {
+    /// Reads the signed bytes as an OMS statement.
+    ///
+    /// # Errors
+    /// A [`Reason`] that says in which way they are none.
+    pub fn decode(self) -> Result<Authenticated<OmsClaim>, Reason> {
+        Ok(Authenticated {
+            value: OmsClaim::decode(&self.value.bytes, self.value.encoding)?,
+            signed_by: self.signed_by,
+            checked_at: self.checked_at,
+        })
+    }
+}
+
+/// What a verifier asks for beyond the signature. The default is the full check.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where the signature itself lies inside the model, so that it is not taken for an unsigned
+    /// file.
+    pub signature_path: Option<ModelPath>,
+    /// Unsigned files at or below these paths are passed over. A weaker check. No signed file is
+    /// ever exempt.
+    pub ignore: Vec<ModelPath>,
+    /// Unsigned files are passed over wherever they are. A weaker check.
+    pub ignore_unsigned_files: bool,
+}
+
+/// Something that a person should know about a check that passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Weaker: the caller passed over unsigned files here.
+    IgnoredByCaller(Vec<ModelPath>),
+    /// Weaker: these unsigned files are there.
+    UnsignedFiles(Vec<ModelPath>),
+    /// Weaker: a signature of model-signing 0.2.0.
+    OldFormat,
+    /// The signature of this single file does not bind its name.
+    UnnamedFile,
+    /// The signer left these out, and they are there: nobody vouches for them.
+    NotCovered(Vec<ModelPath>),
+    /// One name on file systems that fold case or normalise Unicode.
+    Collisions(Vec<Vec<ModelPath>>),
+}
+
+impl Notice {
+    /// Whether less was checked than a signature allows.
+    #[must_use]
+    pub fn is_weaker_check(&self) -> bool {
+        matches!(self, Self::IgnoredByCaller(_) | Self::UnsignedFiles(_) | Self::OldFormat)
+    }
+}
+
+/// A model that is what its signer signed, as it was when it was checked.
+#[derive(Debug)]
+pub struct VerifiedModel<S> {
+    source: S,
+    claim: Authenticated<OmsClaim>,
+    manifest: Manifest,
+    notices: Vec<Notice>,
+    limits: Limits,
+}
+
+impl Authenticated<OmsClaim> {
+    /// Measures the model by the signer's recipe and compares: every difference is found, not the
+    /// first.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with every difference, or a [`Fault`] when the model could not be measured.
+    pub fn check<S: ModelSource>(
+        self,
+        source: S,
+        options: &Options,
+        limits: &Limits,
+        work: Work<'_>,
+    ) -> Result<VerifiedModel<S>, Failure> {
+        let claim = &self.value;
+        let recipe = &claim.recipe;
+
+        // 1. What is signed, and what is there. The recipe is obeyed because its signature holds.
+        let unnamed = ModelPath::parse(source.name());
+        let signed = match (unnamed, source.layout()) {
+            (Ok(name), layout) => claim.files(&name, layout)?,
+            (Err(_), Layout::Directory) => {
+                let any = ModelPath::parse("model").map_err(|_| Fault::Bug { what: "a name" })?;
+                claim.files(&any, Layout::Directory)?
+            }
+            (Err(why), Layout::SingleFile) => {
+                return Err(Reason::Differs(Difference::Irregular(model::Irregular {
+                    name: source.name().to_owned(),
+                    why: model::Unusable::BadName(why),
+                }))
+                .into());
+            }
+        };
+        let mut scope = Scope::to_verify(recipe, &signed);
+        for path in options.ignore.iter().chain(&options.signature_path) {
+            scope.ignore(path.clone());
+        }
+        let mut listing = source.list(&scope, limits)?;
+        listing.ignored.retain(|path| Some(path) != options.signature_path.as_ref());
+
+        // 2. Measure what is signed and can still be equal.
+        let fits = |file: &&model::Found| {
+            signed.0.get(&file.path).is_some_and(|s| recipe.size_fits(s, file.identity.size))
+        };
+        let files: Vec<model::Found> = listing.files.iter().filter(fits).cloned().collect();
+        let manifest = Manifest::measure(&source, recipe, &files, work)?;
+
+        // 3. Compare.
+        let mut differences = model::compare(&signed.0, &listing, &manifest);
+        let mut unsigned = Vec::new();
+        if options.ignore_unsigned_files {
+            differences.retain(|difference| match difference {
+                Difference::Extra { path, .. } => {
+                    unsigned.push(path.clone());
+                    false
+                }
+                Difference::Irregular(what) => signed.0.contains_key(what.name.as_str()),
+                _ => true,
+            });
+        }
+        let differences = recognise_renamed(differences, &source, self.value(), &signed, &listing, limits, work)?;
+        if let Some(refusal) =
+            Refusal::from_reasons(differences.into_iter().map(Reason::Differs).collect())
+        {
+            return Err(refusal.into());
+        }
+
+        let notices = notices(claim, &listing, options, unsigned);
+        Ok(VerifiedModel { source, claim: self, manifest, notices, limits: limits.clone() })
+    }
+}
+
+/// Measures unsigned files where a signed one is missing, to tell a renamed file from a lost one.
+fn recognise_renamed(
+    differences: Vec<Difference>,
+    source: &dyn ModelSource,
+    claim: &OmsClaim,
+    signed: &SignedFiles,
+    listing: &Listing,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<Vec<Difference>, Fault> {
+    let missing: Vec<&SignedFile> = differences
+        .iter()
+        .filter_map(|d| match d {
+            Difference::Missing { path, .. } => signed.0.get(path),
+            _ => None,
+        })
+        .collect();
+    let mut budget = limits.rename_search_bytes;
+    let candidates: Vec<model::Found> = listing
+        .files
+        .iter()
+        .filter(|file| !signed.0.contains_key(&file.path))
+        .filter(|file| missing.iter().any(|m| claim.recipe.size_fits(m, file.identity.size)))
+        .filter(|file| {
+            let affordable = budget.checked_sub(file.identity.size);
+            budget = affordable.unwrap_or(budget);
+            affordable.is_some()
+        })
+        .cloned()
+        .collect();
+    if candidates.is_empty() {
+        return Ok(differences);
+    }
+    let extra = Manifest::measure(source, &claim.recipe, &candidates, work)?;
+    Ok(model::renamed(differences, &signed.0, &extra.files))
+}
+
+fn notices(
+    claim: &OmsClaim,
+    listing: &Listing,
+    options: &Options,
+    unsigned: Vec<ModelPath>,
+) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    if claim.dialect == Dialect::V0_2 {
+        notices.push(Notice::OldFormat);
+    }
+    if claim.is_unnamed() {
+        notices.push(Notice::UnnamedFile);
+    }
+    if !options.ignore.is_empty() {
+        notices.push(Notice::IgnoredByCaller(options.ignore.clone()));
+    }
+    if !unsigned.is_empty() {
+        notices.push(Notice::UnsignedFiles(unsigned));
+    }
+    // Signatures and claims are there for Bulla to read and for nobody to load.
+    let own = [model::SIGNATURE_NAME, model::CLAIMS_NAME];
+    let uncovered: Vec<ModelPath> = listing
+        .ignored
+        .iter()
+        .filter(|path| !own.contains(&path.as_str()))
+        .filter(|path| !options.ignore.contains(path))
+        .cloned()
+        .collect();
+    if !uncovered.is_empty() {
+        notices.push(Notice::NotCovered(uncovered));
+    }
+    let collisions: Vec<Vec<ModelPath>> = model::collisions(listing.files.iter().map(|f| &f.path))
+        .into_iter()
+        .map(|group| group.into_iter().cloned().collect())
+        .collect();
+    if !collisions.is_empty() {
+        notices.push(Notice::Collisions(collisions));
+    }
+    notices
+}
+
+impl<S: ModelSource> VerifiedModel<S> {
+    /// What was signed, and by whom.
+    pub fn claim(&self) -> &Authenticated<OmsClaim> {
+        &self.claim
+    }
+
+    /// What was measured: it equals what was signed.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What a person should know.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// Reads a file of the model and hashes it in the same read: what is returned is what was
+    /// signed, even if somebody has written to the disk since (rule 16 of the security design).
+    ///
+    /// # Errors
+    /// [`Reason::Differs`] when the file is no longer what was signed; a [`Fault`] when it is not
+    /// part of the model, was replaced or written to, cannot be read, or is larger than the limits
+    /// allow in memory.
+    pub fn open_verified(&self, path: &ModelPath) -> Result<VerifiedFile, Failure> {
+        let no_such = || Fault::io("open", Path::new(path.as_str()), std::io::ErrorKind::NotFound.into());
+        let measured = self.manifest.files.get(path).ok_or_else(no_such)?;
+        let size = measured.size();
+        if size > self.limits.in_memory_bytes {
+            return Err(Fault::TooMany {
+                what: "bytes in one file",
+                limit: usize::try_from(self.limits.in_memory_bytes).unwrap_or(usize::MAX),
+            }
+            .into());
+        }
+        let file = self.source.open(&measured.found)?;
+        let mut bytes = vec![0; usize::try_from(size).map_err(|_| no_such())?];
+        let mut at = 0;
+        while let Some(room) = bytes.get_mut(at..).filter(|room| !room.is_empty()) {
+            match file.read_at(room, at as u64) {
+                Ok(0) => break,
+                Ok(got) => at += got,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Fault::io("read", Path::new(path.as_str()), e).into()),
+            }
+        }
+        let recipe = &self.manifest.recipe;
+        let digests = recipe.method.ranges(size).map(|(start, end)| {
+            let mut hasher = recipe.hash.hasher();
+            let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            hasher.update(range.and_then(|(s, e)| bytes.get(s..e)).unwrap_or_default());
+            hasher.finish()
+        });
+        let digests: Vec<Digest> = digests.collect();
+        if at as u64 != size || digests != measured.digests {
+            let first = measured.digests.iter().zip(&digests).find(|(a, b)| a != b);
+            return Err(Reason::Differs(Difference::Changed {
+                path: path.clone(),
+                size: at as u64,
+                signed_size: matches!(recipe.method, Method::Shards(_)).then_some(size),
+                digests: first.map(|(a, b)| (*a, *b)),
+                shards: None,
+            })
+            .into());
+        }
+        Ok(VerifiedFile { bytes: bytes.into_boxed_slice() })
+    }
+}
+
+/// A copy in memory of a signed file, hashed as it was read.
+#[derive(Debug)]
+pub struct VerifiedFile {
+    bytes: Box<[u8]>,
+}
+
+impl AsRef<[u8]> for VerifiedFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The whole way, for callers who want one line: parse, authenticate, decode, check.
+///
+/// # Errors
+/// As the steps do.
+pub fn verify<S: ModelSource>(
+    signature: &[u8],
+    source: S,
+    trust: &Trust,
+    now: Timestamp,
+    options: &Options,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<VerifiedModel<S>, Failure> {
+    UnverifiedBundle::parse(signature, limits)?
+        .authenticate(trust, now, limits)?
+        .decode()?
+        .check(source, options, limits, work)
+}

@@ -1,1 +1,38 @@
-fn main() {}
+//! `bulla`: seals machine-learning models and checks the seals.
+//!
+//! One file a command in `commands/`; everything that a person sees goes through `ui`.
+
+mod arguments;
+mod commands;
+mod files;
+mod keys;
+mod problem;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Cli, Command};
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(arguments::with_hyphens(std::env::args_os()));
+    let ui = Ui::new(&cli.output);
+    let (name, result) = match &cli.command {
+        Command::Sign(arguments) => ("sign", commands::sign::run(arguments, &ui)),
+        Command::Verify(arguments) => ("verify", commands::verify::run(arguments, &ui)),
+        Command::Digest(arguments) => ("digest", commands::digest::run(arguments, &ui)),
+        Command::Inspect(arguments) => ("inspect", commands::inspect::run(arguments, &ui)),
+        Command::Key(arguments) => ("key", commands::key::run(arguments, &ui)),
+        Command::Demo(arguments) => ("demo", commands::demo::run(arguments, &ui)),
+        Command::Completions(arguments) => {
+            ("completions", commands::completions::run(arguments, &ui))
+        }
+        Command::Man(arguments) => ("man", commands::man::run(arguments, &ui)),
+    };
+    match result {
+        Ok(verdict) => verdict.into(),
+        Err(problem) => ui.problem(name, &problem).into(),
+    }
+}

@@ -136,7 +136,7 @@ pub enum Reason {
         expected: &'static str,
     },
     /// The bundle names another key than any of those trusted.
-    #[error("the signature names the key {}, but what is trusted is {}", Printable(hint), trusted.join(", "))]
+    #[error("signed with another key: the signature's key hint is {}, that of the trusted key is {}", Printable(hint.trim_end()), trusted.join(" or "))]
     WrongKeyHint {
         /// What the bundle says.
         hint: String,

@@ -1,0 +1,10 @@
+//! The commands, one file each.
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod digest;
+pub(crate) mod inspect;
+pub(crate) mod key;
+pub(crate) mod man;
+pub(crate) mod sign;
+pub(crate) mod verify;

@@ -1,0 +1,171 @@
+//! `bulla sign`
+
+use std::path::{Path, PathBuf};
+
+use bulla::report::{Digests, SignedByReport};
+use bulla::sign::SignedModel;
+use bulla::{
+    Access, CertificateSigner, Compatibility, Existing, KeySigner, LocalModel, ModelSource,
+    Printable, Signer,
+};
+use clap::{Args, ValueEnum, ValueHint};
+use serde::Serialize;
+
+use crate::arguments::{PasswordArguments, RecipeArguments, WorkArguments};
+use crate::files;
+use crate::keys::{self, KeyReference};
+use crate::problem::{Outcome, Problem, Verdict};
+use crate::ui::{Ui, amount, digest_lines};
+
+/// Sign a model: a directory or a file
+///
+/// Every file is hashed, and the list of names and digests is signed in the OpenSSF Model Signing
+/// format (OMS v1.0). The signature is written to MODEL/model.sig, or beside a single file as
+/// FILE.sig; 'bulla verify' and other OMS tools find it there.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The directory or file to sign
+    #[arg(value_hint = ValueHint::AnyPath)]
+    model: PathBuf,
+    /// Private key: a PEM file, or env://VARIABLE
+    #[arg(long, value_name = "KEY", alias = "private-key")]
+    key: KeyReference,
+    /// Certificate of the key; further certificates in the file are its chain
+    #[arg(long, value_name = "PEM", alias = "signing-certificate", value_hint = ValueHint::FilePath)]
+    certificate: Option<PathBuf>,
+    /// Certificates between that one and the root; may be repeated
+    #[arg(long, value_name = "PEM", alias = "certificate-chain", requires = "certificate")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    chain: Vec<PathBuf>,
+    /// Where to write the signature ('-' is standard output)
+    #[arg(long, short, value_name = "FILE", alias = "signature", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// Write what another tool can read where it departs from the specification
+    #[arg(long, value_name = "TOOL")]
+    compat: Option<Compat>,
+    #[command(flatten)]
+    password: PasswordArguments,
+    #[command(flatten, next_help_heading = "Recipe")]
+    recipe: RecipeArguments,
+    #[command(flatten)]
+    work: WorkArguments,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Compat {
+    /// Python's model_signing: a single file's name is left out of its signature
+    ModelSigning,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bulla sign my-model --key signer.key
+  bulla sign my-model --key team.key --certificate team.pem --chain intermediate.pem
+  bulla sign my-model --key signer.key --ignore cache --hash blake3";
+
+#[derive(Debug, Serialize)]
+struct Report {
+    command: &'static str,
+    verdict: &'static str,
+    #[serde(flatten)]
+    digests: Digests,
+    signed_by: SignedByReport,
+    signature: String,
+}
+
+pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    let limits = arguments.work.limits();
+    let model = &arguments.model;
+    let source = LocalModel::open(model)?;
+    let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
+    let output = arguments.output.clone().unwrap_or_else(|| files::signature_of(model));
+
+    let mut recipe = arguments.recipe.recipe(model)?;
+    if !to_stdout {
+        recipe.ignore.extend(files::inside(model, &output));
+        if arguments.output.is_some() {
+            may_replace(&output, model, &limits)?;
+        }
+    }
+    let signer = signer(arguments, &limits)?;
+    let compatibility = match arguments.compat {
+        Some(Compat::ModelSigning) => Compatibility::ModelSigning,
+        None => Compatibility::Specification,
+    };
+
+    let bar = ui.bar("hashing");
+    let work = arguments.work.work(&bar);
+    let signed = bulla::sign::sign(&source, &recipe, compatibility, &*signer, &limits, work)
+        .map_err(|failure| Problem::about(model.display().to_string(), failure))?;
+    drop(bar);
+
+    if to_stdout {
+        use std::io::Write as _;
+        std::io::stdout().write_all(&signed.bundle)?;
+        return Ok(Verdict::Yes);
+    }
+    bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
+    for path in &recipe.ignore {
+        let usual = bulla::Recipe::default().ignore.contains(path);
+        if !usual && source.layout() == bulla::model::Layout::Directory && !model.join(path.as_str()).exists() {
+            ui.note(&format!("nothing is at {path} in the model, which --ignore leaves out"));
+        }
+    }
+    report(&signed, &output, ui)?;
+    Ok(Verdict::Yes)
+}
+
+fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<Box<dyn Signer>, Problem> {
+    let key = arguments.key.key_pair(limits, &arguments.password)?;
+    let Some(path) = &arguments.certificate else {
+        return Ok(Box::new(KeySigner::new(key)));
+    };
+    let mut chain = keys::certificates(std::slice::from_ref(path), limits)?;
+    chain.extend(keys::certificates(&arguments.chain, limits)?);
+    let leaf = chain.remove(0);
+    let now = jiff::Timestamp::now();
+    let signer = CertificateSigner::new(key, leaf, chain, now)
+        .map_err(|refusal| Problem::about(path.display().to_string(), refusal))?;
+    Ok(Box::new(signer))
+}
+
+/// A mistyped `--output` must not cost the user a file of the model.
+fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
+    let Ok(Some(there)) = files::read_found(output, limits.bundle_bytes) else { return Ok(()) };
+    if bulla::UnverifiedBundle::parse(&there, limits).is_ok() || there.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::usage(
+        format!("{} exists and is not a signature", Printable(&output.to_string_lossy())),
+        format!(
+            "remove it first, or leave --output out to write {}",
+            Printable(&files::signature_of(model).to_string_lossy())
+        ),
+    ))
+}
+
+fn report(signed: &SignedModel, output: &Path, ui: &Ui) -> Result<(), Problem> {
+    let signature = output.display().to_string();
+    let key = &signed.key;
+    let report = Report {
+        command: "sign",
+        verdict: "signed",
+        digests: Digests::of(&signed.manifest),
+        signed_by: SignedByReport::Key {
+            algorithm: key.algorithm().name(),
+            key: key.fingerprint().to_string(),
+        },
+        signature: signature.clone(),
+    };
+    ui.result(&report, |out| {
+        writeln!(out, "signed: {} ({})", Printable(&report.digests.name), amount(&report.digests))?;
+        writeln!(out, "  key        {} {}", key.algorithm(), key.fingerprint())?;
+        digest_lines(out, &report.digests)?;
+        writeln!(out, "  signature  {}", Printable(&signature))
+    })?;
+    if ui.is_verbose() {
+        super::digest::list(&signed.manifest)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `bulla verify`
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bulla::report::Outcome as Report;
+use bulla::{Failure, Limits, LocalModel, Options, Reason, SignerName, Trust, VerifiedModel};
+use clap::{Args, ValueHint};
+
+use crate::arguments::{WorkArguments, ignored};
+use crate::files;
+use crate::keys::{self, KeyReference};
+use crate::problem::{Outcome, Problem, Verdict};
+use crate::ui::Ui;
+
+/// Verify that models are what their signer signed
+///
+/// Says yes only if the signature is by somebody you named and every file is as it was signed: none
+/// changed, missing, renamed or added. Otherwise it lists every difference.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The directories or files to verify
+    #[arg(required = true, value_hint = ValueHint::AnyPath)]
+    models: Vec<PathBuf>,
+    /// Trust this public key: a PEM file, or env://VARIABLE; may be repeated, any of them will do
+    #[arg(long, value_name = "KEY", alias = "public-key", help_heading = "Whom to trust")]
+    key: Vec<KeyReference>,
+    /// Trust certificates that lead to this authority; may be repeated, any of them will do
+    #[arg(long, value_name = "PEM", alias = "certificate-chain")]
+    #[arg(conflicts_with = "key", help_heading = "Whom to trust", value_hint = ValueHint::FilePath)]
+    ca: Vec<PathBuf>,
+    /// With --ca: only the signer with this e-mail address, URI or DNS name
+    #[arg(long, value_name = "NAME", requires = "ca", help_heading = "Whom to trust")]
+    signer: Option<String>,
+    /// The signature [default: MODEL/model.sig, or FILE.sig]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    signature: Option<PathBuf>,
+    /// Pass over unsigned files at this path and below, from the model's root (a weaker check)
+    #[arg(long, value_name = "PATH", alias = "ignore-paths")]
+    ignore: Vec<OsString>,
+    /// Pass over all unsigned files (a weaker check)
+    #[arg(long)]
+    ignore_unsigned_files: bool,
+    #[command(flatten)]
+    work: WorkArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bulla verify my-model --key signer.pub
+  bulla verify my-model other-model --key signer.pub --key former.pub
+  bulla verify certified-model --ca root.pem --signer team@example.com";
+
+pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    let limits = arguments.work.limits();
+    let trust = trust(arguments, &limits)?;
+    if arguments.signature.is_some() && arguments.models.len() > 1 {
+        return Err(Problem::usage(
+            "--signature names one signature, but there are several models",
+            "verify them one by one, or put each signature where it is found: MODEL/model.sig",
+        ));
+    }
+    let mut outcomes = Vec::new();
+    let mut verdict = Verdict::Yes;
+    for model in &arguments.models {
+        let result = one(arguments, model, &trust, &limits, ui);
+        let result = match result {
+            Ok(result) => result,
+            Err(Problem::Failure(failure)) => Err(failure),
+            Err(other) => return Err(other),
+        };
+        verdict = verdict.and(match &result {
+            Ok(_) => Verdict::Yes,
+            Err(Failure::Refused(_)) => Verdict::No,
+            Err(Failure::Fault(_)) => Verdict::CouldNotTell,
+        });
+        outcomes.push(Report::of(&model.display().to_string(), &result));
+    }
+    ui.outcomes(verdict, &outcomes)?;
+    Ok(verdict)
+}
+
+fn trust(arguments: &Arguments, limits: &Limits) -> Result<Trust, Problem> {
+    if !arguments.ca.is_empty() {
+        let authorities = keys::certificates(&arguments.ca, limits)?;
+        let signer = arguments.signer.as_deref().map(SignerName::parse).transpose();
+        let signer = signer.map_err(|fault| {
+            Problem::usage(format!("--signer: {fault}"), "for example --signer team@example.com")
+        })?;
+        return Ok(Trust::certificate_authorities(authorities, signer)?);
+    }
+    if arguments.key.is_empty() {
+        return Err(Problem::usage(
+            "nobody is named to trust",
+            "name the signer's public key with --key, or a certificate authority with --ca; get it from a source you trust, not from beside the model",
+        ));
+    }
+    let keys = arguments.key.iter().map(|key| key.public_key(limits)).collect::<Result<_, _>>()?;
+    Ok(Trust::keys(keys)?)
+}
+
+type Checked = Result<VerifiedModel<LocalModel>, Failure>;
+
+fn one(
+    arguments: &Arguments,
+    model: &Path,
+    trust: &Trust,
+    limits: &Limits,
+    ui: &Ui,
+) -> Result<Checked, Problem> {
+    let ignore = ignored(&arguments.ignore, model)?;
+    let source = LocalModel::open(model)?;
+    let (path, signature) = match &arguments.signature {
+        Some(path) => (path.clone(), files::read(path, limits.bundle_bytes)?),
+        None => {
+            let path = files::signature_of(model);
+            let found = files::read_found(&path, limits.bundle_bytes)?;
+            let missing = || Reason::NoSignature { path: path.display().to_string() };
+            let signature = found.ok_or_else(missing)?;
+            (path, signature)
+        }
+    };
+    let options = Options {
+        signature_path: files::inside(model, &path),
+        ignore,
+        ignore_unsigned_files: arguments.ignore_unsigned_files,
+    };
+    let bar = ui.bar("verifying");
+    let work = arguments.work.work(&bar);
+    let now = jiff::Timestamp::now();
+    Ok(bulla::verify::verify(&signature, source, trust, now, &options, limits, work))
+}

@@ -1,0 +1,71 @@
+//! Files that the user names.
+
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bulla::{Fault, ModelPath};
+use zeroize::Zeroizing;
+
+/// Reads a file up to a limit, plus one byte so that the reader of its contents can tell.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
+    let fault = |e| Fault::io("read", path, e);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(fault)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(bytes)
+}
+
+/// Reads a file that nobody named: only if it is a regular one, for a FIFO would wait for ever.
+/// `None` if there is nothing.
+pub(crate) fn read_found(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
+    let fault = |e| Fault::io("read", path, e);
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(fault(e)),
+        Ok(what) if !what.is_file() => {
+            return Err(fault(std::io::Error::other("it is not a regular file")));
+        }
+        Ok(_) => {}
+    }
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(fault)?;
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(Some(bytes))
+}
+
+/// Reads text with a secret in it.
+pub(crate) fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    // Reserved in full, so that no copy is left behind when the vector grows.
+    let capacity = usize::try_from(limit).unwrap_or(usize::MAX).min(1 << 21) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    let fault = |e| Fault::io("read", path, e);
+    let file = std::fs::File::open(path).map_err(fault)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(bytes)
+}
+
+/// Where a file lies inside a model; `None` if it lies outside.
+pub(crate) fn inside(model: &Path, file: &Path) -> Option<ModelPath> {
+    let root = model.canonicalize().ok()?;
+    let parent = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let file = parent.canonicalize().ok()?.join(file.file_name()?);
+    ModelPath::parse(file.strip_prefix(root).ok()?.to_str()?).ok()
+}
+
+/// Where a model's signature is kept when nobody says otherwise: inside a directory, beside a file.
+pub(crate) fn signature_of(model: &Path) -> PathBuf {
+    if model.is_dir() {
+        return model.join(bulla::model::SIGNATURE_NAME);
+    }
+    let mut name = model.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}

@@ -1,0 +1,341 @@
+//! Everything that a person sees: words, colours, bars.
+//!
+//! Text from outside passes through [`bulla::Printable`] or the JSON writer below before it reaches
+//! a terminal.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+
+use anstyle::{AnsiColor, Style};
+use bulla::report::{Digests, NoticeReport, Outcome, ReasonReport, SignedByReport, failure_report};
+use bulla::text::{acts_on_a_terminal, bytes, count};
+use bulla::{Failure, Printable, Progress};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::arguments::OutputArguments;
+use crate::problem::{Problem, Verdict};
+
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Where output goes, and how much of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ui {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(arguments: &OutputArguments) -> Self {
+        Self { json: arguments.json, quiet: arguments.quiet, verbose: arguments.verbose }
+    }
+
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose && !self.json
+    }
+
+    /// Writes a result: as JSON, or with `text`, or not at all.
+    pub(crate) fn result(
+        &self,
+        object: &impl Serialize,
+        text: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.json {
+            return print_json(object);
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        let mut out = anstream::stdout().lock();
+        text(&mut out)?;
+        out.flush()
+    }
+
+    /// Says something that is not a result.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            let _ = writeln!(anstream::stderr(), "{YELLOW}note{YELLOW:#}: {text}");
+        }
+    }
+
+    /// A bar for long work, if anybody is looking.
+    pub(crate) fn bar(&self, doing: &'static str) -> Bar {
+        let shown = !self.quiet && !self.json && io::stderr().is_terminal();
+        Bar { doing, shown, bar: OnceLock::new() }
+    }
+
+    /// Writes the outcomes of a verification.
+    pub(crate) fn outcomes(&self, verdict: Verdict, outcomes: &[Outcome]) -> io::Result<()> {
+        if self.json {
+            return print_json(&serde_json::json!({
+                "command": "verify",
+                "verdict": verdict_word(verdict),
+                "models": outcomes,
+            }));
+        }
+        outcomes.iter().try_for_each(|outcome| self.outcome(outcome))
+    }
+
+    fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
+        let model = Printable(&outcome.model);
+        let (Some(digests), Some(signer)) = (&outcome.digests, &outcome.signed_by) else {
+            let mut err = anstream::stderr().lock();
+            match outcome.verdict {
+                "refused" => writeln!(err, "{RED}refused{RED:#}: {model}")?,
+                _ => writeln!(err, "{YELLOW}could not tell{YELLOW:#}: {model}")?,
+            }
+            return reasons(&mut err, &outcome.reasons, &outcome.hints, self.verbose);
+        };
+        if !self.quiet {
+            let mut out = anstream::stdout().lock();
+            writeln!(out, "{GREEN}verified{GREEN:#}: {model} ({})", amount(digests))?;
+            signed_by(&mut out, signer)?;
+            digest_lines(&mut out, digests)?;
+            out.flush()?;
+        }
+        let mut err = anstream::stderr().lock();
+        for NoticeReport { weaker_check, message, .. } in &outcome.notices {
+            if *weaker_check || !self.quiet {
+                writeln!(err, "  {YELLOW}note{YELLOW:#}: {message}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says why a command failed.
+    pub(crate) fn problem(&self, command: &str, problem: &Problem) -> Verdict {
+        let (about, verdict, reports, hints) = match problem {
+            Problem::Usage { message, hint } => {
+                let report = ReasonReport {
+                    code: "usage",
+                    message: message.clone(),
+                    path: None,
+                    size: None,
+                    renamed_to: None,
+                };
+                (None, Verdict::Usage, vec![report], vec![hint.clone()])
+            }
+            Problem::About { what, failure } => {
+                let (_, reports, hints) = failure_report(failure);
+                (Some(what), verdict_of(failure), reports, hints)
+            }
+            Problem::Failure(failure) => {
+                let (_, reports, hints) = failure_report(failure);
+                (None, verdict_of(failure), reports, hints)
+            }
+        };
+        if let Some(report) = reports.first()
+            && is_broken_pipe(problem)
+        {
+            // Whoever reads us has seen enough.
+            let _ = report;
+            return verdict;
+        }
+        // Standard error may be closed; there is nobody left to tell.
+        let _ = if self.json {
+            print_json(&serde_json::json!({
+                "command": command,
+                "verdict": verdict_word(verdict),
+                "about": about,
+                "reasons": reports,
+                "hints": hints,
+            }))
+        } else {
+            self.print_problem(about.map(String::as_str), &reports, &hints, verdict)
+        };
+        verdict
+    }
+
+    fn print_problem(
+        &self,
+        about: Option<&str>,
+        reports: &[ReasonReport],
+        hints: &[String],
+        verdict: Verdict,
+    ) -> io::Result<()> {
+        let mut err = anstream::stderr().lock();
+        let word = if verdict == Verdict::No { "refused" } else { "error" };
+        let about = about.map(|what| format!("{}: ", Printable(what))).unwrap_or_default();
+        match reports {
+            [one] => {
+                writeln!(err, "{RED}{word}{RED:#}: {about}{}", Printable(&one.message))?;
+                self.hints(&mut err, hints, "")
+            }
+            many => {
+                writeln!(err, "{RED}{word}{RED:#}: {about}{}", count(many.len(), "reason"))?;
+                reasons(&mut err, many, hints, self.verbose)
+            }
+        }
+    }
+
+    fn hints(&self, out: &mut dyn io::Write, hints: &[String], indent: &str) -> io::Result<()> {
+        hints.iter().try_for_each(|hint| writeln!(out, "{indent}{DIM}hint{DIM:#}: {}", Printable(hint)))
+    }
+}
+
+/// More reasons than this are counted, not shown, unless asked for.
+const SHOWN: usize = 50;
+
+fn reasons(
+    out: &mut dyn io::Write,
+    reasons: &[ReasonReport],
+    hints: &[String],
+    all: bool,
+) -> io::Result<()> {
+    let shown = if all { reasons.len() } else { SHOWN };
+    for reason in reasons.iter().take(shown) {
+        writeln!(out, "  {}", Printable(&reason.message))?;
+    }
+    if reasons.len() > shown {
+        writeln!(out, "  and {} more (-v shows all)", reasons.len() - shown)?;
+    }
+    hints.iter().try_for_each(|hint| writeln!(out, "  {DIM}hint{DIM:#}: {}", Printable(hint)))
+}
+
+/// `12 files, 4.3 GB`
+pub(crate) fn amount(digests: &Digests) -> String {
+    format!("{}, {}", count(digests.files, "file"), bytes(digests.size))
+}
+
+/// The two digests of a model, under each other.
+pub(crate) fn digest_lines(out: &mut dyn io::Write, digests: &Digests) -> io::Result<()> {
+    writeln!(out, "  digest     {}", digests.oms)?;
+    writeln!(out, "             {}", digests.oms_manifest_v1)
+}
+
+fn signed_by(out: &mut dyn io::Write, signer: &SignedByReport) -> io::Result<()> {
+    match signer {
+        SignedByReport::Key { algorithm, key } => {
+            writeln!(out, "  signed by  {algorithm} key {key}")
+        }
+        SignedByReport::Certificate { subject, names, path, .. } => {
+            let who = names.first().unwrap_or(subject);
+            writeln!(out, "  signed by  {}", Printable(who))?;
+            let path: Vec<String> = path.iter().map(|p| Printable(p).to_string()).collect();
+            writeln!(out, "  certified  {}", path.join(" <- "))
+        }
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Yes => "verified",
+        Verdict::No => "refused",
+        Verdict::Usage => "usage",
+        Verdict::CouldNotTell => "fault",
+    }
+}
+
+fn verdict_of(failure: &Failure) -> Verdict {
+    match failure {
+        Failure::Refused(_) => Verdict::No,
+        Failure::Fault(_) => Verdict::CouldNotTell,
+    }
+}
+
+fn is_broken_pipe(problem: &Problem) -> bool {
+    matches!(problem, Problem::Failure(Failure::Fault(bulla::Fault::Io { source, path, .. }))
+        if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == "standard output")
+}
+
+/// One object on standard output. What could act on a terminal is written as an escape.
+fn print_json(object: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let pretty = serde_json::ser::PrettyFormatter::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safe(pretty));
+    object.serialize(&mut serializer).map_err(io::Error::from)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+/// Indented JSON in which strings are harmless for a terminal.
+struct Safe<'a>(serde_json::ser::PrettyFormatter<'a>);
+
+impl serde_json::ser::Formatter for Safe<'_> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, w: &mut W, text: &str) -> io::Result<()> {
+        let mut units = [0; 2];
+        for c in text.chars() {
+            if acts_on_a_terminal(c) {
+                for unit in c.encode_utf16(&mut units) {
+                    write!(w, "\\u{unit:04x}")?;
+                }
+            } else {
+                write!(w, "{c}")?;
+            }
+        }
+        Ok(())
+    }
+    fn begin_array<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.begin_array(w)
+    }
+    fn end_array<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.end_array(w)
+    }
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(w, first)
+    }
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.end_array_value(w)
+    }
+    fn begin_object<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.begin_object(w)
+    }
+    fn end_object<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.end_object(w)
+    }
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(w, first)
+    }
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(w)
+    }
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
+        self.0.end_object_value(w)
+    }
+}
+
+/// A bar that appears when the work is long enough to wait for.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    doing: &'static str,
+    shown: bool,
+    bar: OnceLock<ProgressBar>,
+}
+
+/// Below this nobody has to wait.
+const WORTH_A_BAR: u64 = 256 << 20;
+
+impl Progress for Bar {
+    fn start(&self, files: usize, size: u64) {
+        if !self.shown || (size < WORTH_A_BAR && files < 20_000) {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(8));
+        let style = ProgressStyle::with_template(
+            "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(format!("{} {}", self.doing, count(files, "file")));
+        let _ = self.bar.set(bar);
+    }
+
+    fn advance(&self, size: u64) {
+        if let Some(bar) = self.bar.get() {
+            bar.inc(size);
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+    }
+}

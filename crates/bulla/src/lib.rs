@@ -60,6 +60,8 @@ pub mod text;
 mod trust;
 pub mod verify;
 
+pub use jiff;
+
 pub use bundle::UnverifiedBundle;
 pub use digest::{Digest, HashAlgorithm, Hasher};
 pub use error::{Failure, Fault, Reason, Refusal};

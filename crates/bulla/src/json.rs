@@ -8,13 +8,22 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::marker::PhantomData;
 
-/// Reads a document, refusing repeated keys.
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
+};
+
+/// Reads a document that is one object, refusing repeated keys.
 ///
 /// # Errors
 /// One line that says what is wrong and where, in the words of `serde_json`.
 pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    read_any::<Object<T>>(text).map(|Object(value)| value)
+}
+
+fn read_any<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err("it is empty".into());
     }
@@ -24,6 +33,28 @@ pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     let mut strict = serde_json::Deserializer::from_slice(text);
     NoRepeatedKeys.deserialize(&mut strict).and_then(|()| strict.end()).map_err(|e| e.to_string())?;
     serde_json::from_slice(text).map_err(|e| e.to_string())
+}
+
+/// A JSON object, and only that: a derived reader would also take an array with the members' values
+/// in order, which no other reader of the format does.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct OnlyMaps<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMaps<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        d.deserialize_map(OnlyMaps(PhantomData))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -78,10 +109,11 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use serde_json::Value;
 
     fn refused(text: &[u8]) -> String {
-        read::<Value>(text).expect_err("must be refused")
+        read_any::<Value>(text).expect_err("must be refused")
     }
 
     #[test]
@@ -89,7 +121,22 @@ mod tests {
         assert!(refused(br#"{"a":1,"a":2}"#).contains("twice"));
         assert!(refused(br#"{"x":[{"y":{"a":1,"b":0,"a":2}}]}"#).contains("twice"));
         assert!(refused(br#"{"a":1,"\u0061":2}"#).contains("twice"));
-        assert!(read::<Value>(br#"[{"a":1},{"a":2}]"#).is_ok());
+        assert!(read_any::<Value>(br#"[{"a":1},{"a":2}]"#).is_ok());
+    }
+
+    #[test]
+    fn an_array_is_not_an_object() {
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            inner: Object<Inner>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Inner {
+            a: u8,
+        }
+        assert_eq!(read::<Outer>(br#"{"inner":{"a":1}}"#).unwrap().inner.0.a, 1);
+        assert!(read::<Outer>(br#"{"inner":[1]}"#).unwrap_err().contains("expected an object"));
+        assert!(read::<Outer>(br#"[{"a":1}]"#).unwrap_err().contains("expected an object"));
     }
 
     #[test]

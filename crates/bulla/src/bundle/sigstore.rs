@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::dsse::{Envelope, PAYLOAD_TYPE};
 use super::UnverifiedBundle;
 use crate::error::Reason;
-use crate::json;
+use crate::json::{self, Object};
 use crate::limits::Limits;
 
 /// The media type that is written, and read.
@@ -59,19 +59,19 @@ pub enum KeyHint {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct BundleJson {
     media_type: String,
-    verification_material: MaterialJson,
-    dsse_envelope: Option<EnvelopeJson>,
+    verification_material: Object<MaterialJson>,
+    dsse_envelope: Option<Object<EnvelopeJson>>,
     message_signature: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct MaterialJson {
-    public_key: Option<PublicKeyJson>,
-    x509_certificate_chain: Option<ChainJson>,
-    certificate: Option<CertificateJson>,
+    public_key: Option<Object<PublicKeyJson>>,
+    x509_certificate_chain: Option<Object<ChainJson>>,
+    certificate: Option<Object<CertificateJson>>,
     tlog_entries: Option<Vec<IgnoredAny>>,
-    timestamp_verification_data: Option<TimestampsJson>,
+    timestamp_verification_data: Option<Object<TimestampsJson>>,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ struct PublicKeyJson {
 
 #[derive(Deserialize)]
 struct ChainJson {
-    certificates: Vec<CertificateJson>,
+    certificates: Vec<Object<CertificateJson>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -104,7 +104,7 @@ struct TimestampsJson {
 struct EnvelopeJson {
     payload: String,
     payload_type: String,
-    signatures: Vec<SignatureJson>,
+    signatures: Vec<Object<SignatureJson>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -122,7 +122,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
         return Err(Reason::WrongMediaType { found: bundle.media_type });
     }
     let envelope = match (bundle.dsse_envelope, bundle.message_signature) {
-        (Some(envelope), None) => envelope,
+        (Some(Object(envelope)), None) => envelope,
         (None, Some(_)) => {
             return Err(malformed("it signs the bytes of one file (messageSignature), not a model"));
         }
@@ -132,7 +132,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(Reason::WrongPayloadType { found: envelope.payload_type });
     }
-    let [signature] = envelope.signatures.as_slice() else {
+    let [Object(signature)] = envelope.signatures.as_slice() else {
         return Err(Reason::SignatureCount { found: envelope.signatures.len() });
     };
     let payload = base64(&envelope.payload, "dsseEnvelope.payload")?;
@@ -141,10 +141,10 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
         return Err(malformed("its payload or its signature is empty"));
     }
 
-    let found = bundle.verification_material;
+    let Object(found) = bundle.verification_material;
     let material = match (found.public_key, found.x509_certificate_chain, found.certificate) {
-        (Some(key), None, None) => Material::PublicKey(key_hint(key)?),
-        (None, Some(chain), None) => {
+        (Some(Object(key)), None, None) => Material::PublicKey(key_hint(key)?),
+        (None, Some(Object(chain)), None) => {
             if chain.certificates.is_empty() {
                 return Err(malformed("its x509CertificateChain has no certificate"));
             }
@@ -159,11 +159,11 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
                 chain
                     .certificates
                     .iter()
-                    .map(|c| base64(&c.raw_bytes, "certificates[].rawBytes"))
+                    .map(|Object(c)| base64(&c.raw_bytes, "certificates[].rawBytes"))
                     .collect::<Result<_, _>>()?,
             )
         }
-        (None, None, Some(certificate)) => Material::Sigstore {
+        (None, None, Some(Object(certificate))) => Material::Sigstore {
             certificate: base64(&certificate.raw_bytes, "certificate.rawBytes")?,
         },
         (None, None, None) => {
@@ -185,7 +185,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
         envelope: Envelope::new(payload, signature),
         material,
         log_entries,
-        timestamps: found.timestamp_verification_data.map_or(0, |t| t.rfc3161_timestamps.len()),
+        timestamps: found.timestamp_verification_data.map_or(0, |Object(t)| t.rfc3161_timestamps.len()),
     })
 }
 

@@ -10,6 +10,7 @@ use super::{STATEMENT_TYPE, Statement, malformed, oms_0_2};
 use crate::bundle::Encoding;
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
+use crate::json::Object;
 use crate::model::{Layout, Manifest, Method, ModelPath, Recipe, SignedPaths};
 
 /// The predicate type that is written.
@@ -286,7 +287,7 @@ fn decode_v1(statement: Statement) -> Result<OmsClaim, Reason> {
     };
 
     // 2. The subject: one, with a name and the root.
-    let [subject] = statement.subject.as_slice() else {
+    let [Object(subject)] = statement.subject.as_slice() else {
         return Err(malformed(format!(
             "it has {} subjects, expected exactly one",
             statement.subject.len()
@@ -304,8 +305,8 @@ fn decode_v1(statement: Statement) -> Result<OmsClaim, Reason> {
     // 3. The predicate. Unknown members: none in v1.0, ignored in what comes after it.
     let mut predicate: BTreeMap<String, &RawValue> =
         serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
-    let serialization: SerializationJson = member(&mut predicate, "serialization")?;
-    let resources: Vec<ResourceJson<'_>> = member(&mut predicate, "resources")?;
+    let Object(serialization): Object<SerializationJson> = member(&mut predicate, "serialization")?;
+    let resources: Vec<Object<ResourceJson<'_>>> = member(&mut predicate, "resources")?;
     if let (true, Some(name)) = (minor == "0", predicate.keys().next()) {
         return Err(malformed(format!("its predicate has the unknown member {name:?}")));
     }
@@ -317,7 +318,7 @@ fn decode_v1(statement: Statement) -> Result<OmsClaim, Reason> {
     }
     let mut hasher = HashAlgorithm::Sha256.hasher();
     let mut pieces: Vec<(&str, (u64, u64), Digest)> = Vec::with_capacity(resources.len());
-    for resource in &resources {
+    for Object(resource) in &resources {
         let digest = resource_digest(resource, &recipe)?;
         hasher.update(digest.as_bytes());
         let (name, range) = match recipe.method {

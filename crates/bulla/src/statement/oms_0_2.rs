@@ -7,6 +7,7 @@ use super::oms::{OmsClaim, SignedFile};
 use super::{Statement, malformed};
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
+use crate::json::Object;
 use crate::model::{Method, ModelPath, Recipe};
 
 pub(super) const PREDICATE_TYPE: &str = "https://model_signing/Digests/v0.1";
@@ -17,7 +18,7 @@ pub(super) fn decode(statement: &Statement) -> Result<OmsClaim, Reason> {
     }
     let mut files: BTreeMap<ModelPath, SignedFile> = BTreeMap::new();
     let mut root = HashAlgorithm::Sha256.hasher();
-    for subject in &statement.subject {
+    for Object(subject) in &statement.subject {
         let name = &subject.name;
         let path = ModelPath::parse(name)
             .map_err(|why| malformed(format!("the file name {name:?} is invalid: {why}")))?;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::key_pair::{Password, fill};
 use crate::error::Fault;
-use crate::json;
+use crate::json::{self, Object};
 
 /// PEM labels, the one that is written first.
 pub(super) const LABELS: [&str; 2] =
@@ -25,15 +25,15 @@ const TAG: usize = 16;
 
 #[derive(Serialize, Deserialize)]
 struct File {
-    kdf: Kdf,
-    cipher: Cipher,
+    kdf: Object<Kdf>,
+    cipher: Object<Cipher>,
     ciphertext: String,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Kdf {
     name: String,
-    params: Params,
+    params: Object<Params>,
     salt: String,
 }
 
@@ -53,11 +53,12 @@ struct Cipher {
 
 pub(super) fn decrypt(body: &[u8], password: &Password) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let malformed = |detail: &str| Fault::key(format!("the cosign key is malformed: {detail}"));
-    let file: File = json::read(body).map_err(|e| malformed(&e))?;
-    if file.kdf.name != "scrypt" || file.cipher.name != "nacl/secretbox" {
+    let File { kdf: Object(kdf), cipher: Object(sealing), ciphertext } =
+        json::read(body).map_err(|e| malformed(&e))?;
+    if kdf.name != "scrypt" || sealing.name != "nacl/secretbox" {
         return Err(malformed("expected scrypt and nacl/secretbox"));
     }
-    let Params { n, r, p } = file.kdf.params;
+    let Object(Params { n, r, p }) = kdf.params;
     let log_n = LOG_N_READ.into_iter().find(|log_n| n == 1 << log_n);
     let (Some(log_n), R, P) = (log_n, r, p) else {
         return Err(Fault::key(format!(
@@ -65,10 +66,10 @@ pub(super) fn decrypt(body: &[u8], password: &Password) -> Result<Zeroizing<Vec<
         )));
     };
     let field = |text: &str| STANDARD.decode(text).map_err(|_| malformed("it is not base64"));
-    let salt = field(&file.kdf.salt)?;
+    let salt = field(&kdf.salt)?;
     let nonce: [u8; 24] =
-        field(&file.cipher.nonce)?.try_into().map_err(|_| malformed("its nonce has another length"))?;
-    let sealed = Zeroizing::new(field(&file.ciphertext)?);
+        field(&sealing.nonce)?.try_into().map_err(|_| malformed("its nonce has another length"))?;
+    let sealed = Zeroizing::new(field(&ciphertext)?);
     // secretbox puts the tag first.
     let (tag, text) = sealed.split_at_checked(TAG).ok_or_else(|| malformed("it is too short"))?;
     let mut text = Zeroizing::new(text.to_vec());
@@ -89,12 +90,12 @@ pub(super) fn encrypt(pkcs8: &[u8], password: &Password) -> Result<Zeroizing<Vec
         .map_err(|_| bug())?;
     let sealed = [tag.as_slice(), &text].concat();
     let file = File {
-        kdf: Kdf {
+        kdf: Object(Kdf {
             name: "scrypt".into(),
-            params: Params { n: 1 << LOG_N, r: R, p: P },
+            params: Object(Params { n: 1 << LOG_N, r: R, p: P }),
             salt: STANDARD.encode(salt),
-        },
-        cipher: Cipher { name: "nacl/secretbox".into(), nonce: STANDARD.encode(nonce) },
+        }),
+        cipher: Object(Cipher { name: "nacl/secretbox".into(), nonce: STANDARD.encode(nonce) }),
         ciphertext: STANDARD.encode(sealed),
     };
     serde_json::to_vec(&file).map(Zeroizing::new).map_err(|_| bug())

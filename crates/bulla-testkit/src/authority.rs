@@ -14,6 +14,7 @@ use time::macros::datetime;
 pub struct Issued {
     /// The certificate.
     pub certificate: Certificate,
+    pem: String,
     params: CertificateParams,
     key: RcgenKey,
 }
@@ -56,7 +57,7 @@ impl Issued {
     pub fn root(params: CertificateParams) -> Self {
         let key = RcgenKey::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        Self::new(certificate.der(), params, key)
+        Self::new(&certificate, params, key)
     }
 
     /// Issues another one.
@@ -65,11 +66,18 @@ impl Issued {
         let key = RcgenKey::generate().unwrap();
         let issuer = Issuer::from_params(&self.params, &self.key);
         let certificate = params.signed_by(&key, &issuer).unwrap();
-        Self::new(certificate.der(), params, key)
+        Self::new(&certificate, params, key)
     }
 
-    fn new(der: &[u8], params: CertificateParams, key: RcgenKey) -> Self {
-        Self { certificate: Certificate::from_der(der).unwrap(), params, key }
+    fn new(made: &rcgen::Certificate, params: CertificateParams, key: RcgenKey) -> Self {
+        let certificate = Certificate::from_der(made.der()).unwrap();
+        Self { certificate, pem: made.pem(), params, key }
+    }
+
+    /// The certificate as PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
     }
 
     /// Its private key.

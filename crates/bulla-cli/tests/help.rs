@@ -1,0 +1,103 @@
+//! Every example in `--help` runs, as it is printed.
+
+use std::path::Path;
+use std::process::Command;
+
+const BULLA: &str = env!("CARGO_BIN_EXE_bulla");
+
+fn bulla(folder: &Path, arguments: &str) -> (Option<i32>, String) {
+    let output = Command::new(BULLA)
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env_remove("COSIGN_PASSWORD")
+        .env("BULLA_PASSWORD", "secret")
+        .env("BULLA_NEW_PASSWORD", "secret")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+fn help(command: &str) -> String {
+    let (code, said) = bulla(Path::new("."), &format!("{command} --help"));
+    assert_eq!(code, Some(0));
+    said
+}
+
+fn examples(command: &str) -> Vec<String> {
+    let help = help(command);
+    let (_, examples) = help.split_once("Examples:").unwrap_or_else(|| panic!("{command} has none"));
+    examples
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| line.strip_prefix("bulla ").unwrap_or_else(|| panic!("{line}")).to_owned())
+        .collect()
+}
+
+/// What the examples take for granted: models, keys, certificates.
+fn prepare(folder: &Path) {
+    use bulla_testkit::authority::{Issued, authority, signer};
+    for model in ["my-model", "other-model", "certified-model"] {
+        bulla_testkit::models::write(folder, &[
+            (&format!("{model}/weights.bin"), &[1; 1000]),
+            (&format!("{model}/cache/x"), b"1"),
+        ]);
+    }
+    std::fs::write(folder.join("password.txt"), "secret\n").unwrap();
+    std::fs::write(folder.join("new-password.txt"), "secret\n").unwrap();
+    for name in ["signer", "former"] {
+        let made = bulla(folder, &format!("key generate --no-password --output {name}.key"));
+        assert_eq!(made.0, Some(0), "{}", made.1);
+    }
+    let root = Issued::root(authority("Root"));
+    let middle = root.issue(authority("Intermediate"));
+    let team = middle.issue(signer("Team"));
+    for (name, issued) in [("root", &root), ("intermediate", &middle), ("team", &team)] {
+        std::fs::write(folder.join(format!("{name}.pem")), issued.certificate_pem()).unwrap();
+    }
+    let key = team.key_pair().to_plain_pem().unwrap();
+    std::fs::write(folder.join("team.key"), key.as_bytes()).unwrap();
+    for (model, with) in [
+        ("my-model", "--key signer.key"),
+        ("other-model", "--key former.key"),
+        ("certified-model", "--key team.key --certificate team.pem --chain intermediate.pem"),
+    ] {
+        let signed = bulla(folder, &format!("sign {model} {with}"));
+        assert_eq!(signed.0, Some(0), "{}", signed.1);
+    }
+}
+
+#[test]
+fn every_example_runs_as_it_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let commands = [
+        "verify", "sign", "digest", "inspect", "key generate", "key show", "key encrypt",
+        "key decrypt", "demo", "completions", "man",
+    ];
+    let mut count = 0;
+    for command in commands {
+        for example in examples(command) {
+            let (code, said) = bulla(folder.path(), &example);
+            assert_eq!(code, Some(0), "bulla {example}\n{said}");
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count} examples");
+    assert!(folder.path().join("pages/bulla-key-generate.1").exists());
+}
+
+/// No command is without help, and none is left out above.
+#[test]
+fn every_command_is_listed() {
+    let help = help("");
+    let (_, commands) = help.split_once("Commands:").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let names: Vec<&str> =
+        commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(
+        names,
+        ["sign", "verify", "digest", "inspect", "key", "demo", "completions", "man", "help"]
+    );
+}

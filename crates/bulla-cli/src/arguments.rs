@@ -103,7 +103,8 @@ pub(crate) fn ignored(
 
 fn ignored_path(given: &OsStr, model: &std::path::Path) -> Result<ModelPath, Problem> {
     let shown = bulla::Printable(&given.to_string_lossy()).to_string();
-    let hint = "give it from the model's root, for example --ignore cache or --ignore logs/train.txt";
+    let hint =
+        "give it from the model's root, for example --ignore cache or --ignore logs/train.txt";
     let usage = |why: &str| Problem::usage(format!("--ignore {shown}: {why}"), hint);
     let path = PathBuf::from(given);
     let relative = if path.is_absolute() {

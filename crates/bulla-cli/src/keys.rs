@@ -136,7 +136,10 @@ pub(crate) fn certificates(
 
 /// The password of a key that is there: from a file, the environment, or a prompt.
 fn existing_password(arguments: &PasswordArguments, key: &str) -> Result<Password, Fault> {
-    match given_password(arguments.password_file.as_deref(), &["BULLA_PASSWORD", "COSIGN_PASSWORD"])? {
+    match given_password(
+        arguments.password_file.as_deref(),
+        &["BULLA_PASSWORD", "COSIGN_PASSWORD"],
+    )? {
         Some(password) => Ok(password),
         None => prompt(&format!("Password of {}: ", bulla::Printable(key))).map(Password::new),
     }

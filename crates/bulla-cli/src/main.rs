@@ -2,6 +2,8 @@
 //!
 //! One file a command in `commands/`; everything that a person sees goes through `ui`.
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod commands;
 mod files;

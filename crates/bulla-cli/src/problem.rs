@@ -43,15 +43,9 @@ impl From<Verdict> for ExitCode {
 #[derive(Debug)]
 pub(crate) enum Problem {
     /// Used wrongly.
-    Usage {
-        message: String,
-        hint: String,
-    },
+    Usage { message: String, hint: String },
     /// About one of the files that were named, which is shown in front.
-    About {
-        what: String,
-        failure: Failure,
-    },
+    About { what: String, failure: Failure },
     /// Anything else.
     Failure(Failure),
 }

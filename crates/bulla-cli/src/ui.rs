@@ -173,7 +173,9 @@ impl Ui {
     }
 
     fn hints(&self, out: &mut dyn io::Write, hints: &[String], indent: &str) -> io::Result<()> {
-        hints.iter().try_for_each(|hint| writeln!(out, "{indent}{DIM}hint{DIM:#}: {}", Printable(hint)))
+        hints
+            .iter()
+            .try_for_each(|hint| writeln!(out, "{indent}{DIM}hint{DIM:#}: {}", Printable(hint)))
     }
 }
 
@@ -256,7 +258,11 @@ fn print_json(object: &impl Serialize) -> io::Result<()> {
 struct Safe<'a>(serde_json::ser::PrettyFormatter<'a>);
 
 impl serde_json::ser::Formatter for Safe<'_> {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, w: &mut W, text: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        w: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
         let mut units = [0; 2];
         for c in text.chars() {
             if acts_on_a_terminal(c) {
@@ -275,7 +281,11 @@ impl serde_json::ser::Formatter for Safe<'_> {
     fn end_array<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
         self.0.end_array(w)
     }
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        w: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.0.begin_array_value(w, first)
     }
     fn end_array_value<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
@@ -287,7 +297,11 @@ impl serde_json::ser::Formatter for Safe<'_> {
     fn end_object<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {
         self.0.end_object(w)
     }
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        w: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.0.begin_object_key(w, first)
     }
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, w: &mut W) -> io::Result<()> {

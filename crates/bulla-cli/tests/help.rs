@@ -1,4 +1,5 @@
 //! Every example in `--help` runs, as it is printed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +27,8 @@ fn help(command: &str) -> String {
 
 fn examples(command: &str) -> Vec<String> {
     let help = help(command);
-    let (_, examples) = help.split_once("Examples:").unwrap_or_else(|| panic!("{command} has none"));
+    let (_, examples) =
+        help.split_once("Examples:").unwrap_or_else(|| panic!("{command} has none"));
     examples
         .lines()
         .map(str::trim)
@@ -39,10 +41,10 @@ fn examples(command: &str) -> Vec<String> {
 fn prepare(folder: &Path) {
     use bulla_testkit::authority::{Issued, authority, signer};
     for model in ["my-model", "other-model", "certified-model"] {
-        bulla_testkit::models::write(folder, &[
-            (&format!("{model}/weights.bin"), &[1; 1000]),
-            (&format!("{model}/cache/x"), b"1"),
-        ]);
+        bulla_testkit::models::write(
+            folder,
+            &[(&format!("{model}/weights.bin"), &[1; 1000]), (&format!("{model}/cache/x"), b"1")],
+        );
     }
     std::fs::write(folder.join("password.txt"), "secret\n").unwrap();
     std::fs::write(folder.join("new-password.txt"), "secret\n").unwrap();
@@ -73,8 +75,17 @@ fn every_example_runs_as_it_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     let commands = [
-        "verify", "sign", "digest", "inspect", "key generate", "key show", "key encrypt",
-        "key decrypt", "demo", "completions", "man",
+        "verify",
+        "sign",
+        "digest",
+        "inspect",
+        "key generate",
+        "key show",
+        "key encrypt",
+        "key decrypt",
+        "demo",
+        "completions",
+        "man",
     ];
     let mut count = 0;
     for command in commands {

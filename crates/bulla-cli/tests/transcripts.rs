@@ -2,6 +2,7 @@
 //!
 //! After a wanted change: `TRYCMD=overwrite cargo test --package bulla-cli --test transcripts`, and
 //! read the difference.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[test]
 fn transcripts() {

@@ -44,8 +44,7 @@ impl TestSigner {
     #[must_use]
     pub fn bundle_of(&self, payload: &[u8]) -> Vec<u8> {
         let kind = bundle::PAYLOAD_TYPE;
-        let mut message =
-            format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+        let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
         message.extend_from_slice(payload);
         let signed = self.signer.sign(ToSign::Message(&message)).unwrap();
         bundle::encode(&signed.material, payload, &signed.signature)

@@ -1,5 +1,6 @@
 //! What Bulla's tests share, and what is never shipped: throw-away authorities, signatures over
 //! anything at all, small models.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod authority;

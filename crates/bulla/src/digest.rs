@@ -48,7 +48,9 @@ impl HashAlgorithm {
     #[must_use]
     pub fn hasher(self) -> Hasher {
         Hasher(match self {
-            Self::Sha256 => State::Sha256(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256)),
+            Self::Sha256 => {
+                State::Sha256(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
+            }
             Self::Blake2b => State::Blake2b(Box::default()),
             Self::Blake3 => State::Blake3(Box::default()),
         })
@@ -133,7 +135,8 @@ impl Digest {
     /// (upper case, too: two spellings of one digest are two names for one thing).
     #[must_use]
     pub fn from_hex(algorithm: HashAlgorithm, text: &str) -> Option<Self> {
-        if text.len() != 2 * algorithm.output_len() || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        if text.len() != 2 * algorithm.output_len() || text.bytes().any(|b| b.is_ascii_uppercase())
+        {
             return None;
         }
         hex::decode(text).ok().map(|bytes| Self::new(algorithm, &bytes))

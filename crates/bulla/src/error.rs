@@ -31,22 +31,20 @@ impl From<Reason> for Failure {
 /// Checked, and not trusted: all the reasons, at least one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
-    first: Reason,
-    more: Vec<Reason>,
+    /// Never empty.
+    reasons: Vec<Reason>,
 }
 
 impl Refusal {
     /// A refusal for all of these reasons; `None` if there are none.
     #[must_use]
     pub fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
-        let mut reasons = reasons.into_iter();
-        let first = reasons.next()?;
-        Some(Self { first, more: reasons.collect() })
+        (!reasons.is_empty()).then_some(Self { reasons })
     }
 
     /// Every reason.
     pub fn reasons(&self) -> impl Iterator<Item = &Reason> {
-        std::iter::once(&self.first).chain(&self.more)
+        self.reasons.iter()
     }
 
     /// What to do next: one hint for each kind of reason that has one.
@@ -63,15 +61,17 @@ impl Refusal {
 }
 
 impl From<Reason> for Refusal {
-    fn from(first: Reason) -> Self {
-        Self { first, more: Vec::new() }
+    fn from(reason: Reason) -> Self {
+        Self { reasons: vec![reason] }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.first.fmt(f)?;
-        self.more.iter().try_for_each(|reason| write!(f, "; {reason}"))
+        self.reasons
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, reason)| write!(f, "{}{reason}", if i == 0 { "" } else { "; " }))
     }
 }
 
@@ -144,7 +144,9 @@ pub enum Reason {
         trusted: Vec<String>,
     },
     /// The signature does not fit the signed bytes under the trusted key.
-    #[error("the signature is not valid for the {signer}: it was made by another key, or the signed statement was changed")]
+    #[error(
+        "the signature is not valid for the {signer}: it was made by another key, or the signed statement was changed"
+    )]
     BadSignature {
         /// Whose public key was used.
         signer: String,
@@ -181,7 +183,9 @@ pub enum Reason {
         found: String,
     },
     /// The signed root does not belong to the signed resources.
-    #[error("the signed statement contradicts itself: its root is {signed}, but its resources give {computed}")]
+    #[error(
+        "the signed statement contradicts itself: its root is {signed}, but its resources give {computed}"
+    )]
     RootMismatch {
         /// As signed.
         signed: String,
@@ -198,7 +202,7 @@ pub enum Reason {
     },
     /// The model is not as it was signed.
     #[error("{0}")]
-    Differs(Difference),
+    Differs(Box<Difference>),
     /// A model cannot be signed because of something in it.
     #[error("cannot be signed: {} {why}", Printable(name))]
     CannotSign {
@@ -214,7 +218,9 @@ pub enum Reason {
         name: String,
     },
     /// Empty files under shards: they would not be bound.
-    #[error("{path} is empty, and an empty file has no entry in a signature by shards: anyone could add or remove it")]
+    #[error(
+        "{path} is empty, and an empty file has no entry in a signature by shards: anyone could add or remove it"
+    )]
     EmptyFileUnderShards {
         /// The file.
         path: String,
@@ -249,11 +255,7 @@ impl Reason {
             Self::WrongPredicateType { .. } => "wrong-predicate-type",
             Self::RootMismatch { .. } => "root-mismatch",
             Self::OtherLayout { .. } => "other-layout",
-            Self::Differs(Difference::Changed { .. }) => "changed",
-            Self::Differs(Difference::Missing { .. }) => "missing",
-            Self::Differs(Difference::Extra { .. }) => "extra",
-            Self::Differs(Difference::Renamed { .. }) => "renamed",
-            Self::Differs(Difference::Irregular(_)) => "unusable",
+            Self::Differs(difference) => difference.code(),
             Self::CannotSign { .. } => "cannot-sign",
             Self::EmptyModel { .. } => "empty-model",
             Self::EmptyFileUnderShards { .. } => "empty-file-under-shards",
@@ -296,20 +298,44 @@ impl Reason {
                 "the signer's key signed this, but not as a model: ask the publisher for a model signature"
             }
             Self::OtherLayout { .. } => "give the path of what was signed",
-            Self::Differs(Difference::Irregular(Irregular { why, .. }))
-            | Self::CannotSign { why, .. } => return why.hint(),
-            Self::Differs(Difference::Extra { .. }) => {
-                "remove what was not signed, or accept it with --ignore-unsigned-files (a weaker check)"
-            }
-            Self::Differs(_) => {
-                "do not use this model: get it again from its publisher, or ask for a new signature if the change is theirs"
-            }
+            Self::Differs(difference) => return difference.hint(),
+            Self::CannotSign { why, .. } => return why.hint(),
             Self::EmptyModel { .. } => "check the path, and what --ignore leaves out",
             Self::EmptyFileUnderShards { .. } => "sign whole files instead: leave out --shard-size",
             Self::CertificateForOtherKey { .. } => {
                 "give the certificate that was issued for this key"
             }
         })
+    }
+}
+
+impl Difference {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Changed { .. } => "changed",
+            Self::Missing { .. } => "missing",
+            Self::Extra { .. } => "extra",
+            Self::Renamed { .. } => "renamed",
+            Self::Irregular(_) => "unusable",
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Irregular(Irregular { why, .. }) => why.hint(),
+            Self::Extra { .. } => Some(
+                "remove what was not signed, or accept it with --ignore-unsigned-files (a weaker check)",
+            ),
+            Self::Changed { .. } | Self::Missing { .. } | Self::Renamed { .. } => Some(
+                "do not use this model: get it again from its publisher, or ask for a new signature if the change is theirs",
+            ),
+        }
+    }
+}
+
+impl From<Difference> for Reason {
+    fn from(difference: Difference) -> Self {
+        Self::Differs(Box::new(difference))
     }
 }
 

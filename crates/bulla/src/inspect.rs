@@ -151,7 +151,8 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
         .collect::<Result<_, _>>()?;
     let statement: serde_json::Value =
         serde_json::from_slice(bundle.envelope.payload_to_show()).unwrap_or_default();
-    let text = |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
+    let text =
+        |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
     let subject = statement.pointer("/subject/0");
     let resource = |r: &serde_json::Value| {
         let digest = match r.get("digest")? {

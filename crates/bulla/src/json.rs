@@ -12,7 +12,8 @@ use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
-    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess,
+    Visitor,
 };
 
 /// Reads a document that is one object, refusing repeated keys.
@@ -31,7 +32,10 @@ fn read_any<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
         return Err(format!("it is not UTF-8 text (at byte {})", e.valid_up_to()));
     }
     let mut strict = serde_json::Deserializer::from_slice(text);
-    NoRepeatedKeys.deserialize(&mut strict).and_then(|()| strict.end()).map_err(|e| e.to_string())?;
+    NoRepeatedKeys
+        .deserialize(&mut strict)
+        .and_then(|()| strict.end())
+        .map_err(|e| e.to_string())?;
     serde_json::from_slice(text).map_err(|e| e.to_string())
 }
 
@@ -99,7 +103,9 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
         while let Some(key) = map.next_key::<String>()? {
             map.next_value_seed(self)?;
             if let Some(key) = seen.replace(key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+                return Err(A::Error::custom(format_args!(
+                    "the key {key:?} stands twice in one object"
+                )));
             }
         }
         Ok(())

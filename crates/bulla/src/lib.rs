@@ -75,4 +75,6 @@ pub use trust::{
     Certificate, KeyAlgorithm, KeyFileFormat, KeyPair, Password, PathProblem, PrivateKeyFile,
     PublicKey, SignerName, Trust, TrustedPath,
 };
-pub use verify::{Authenticated, Notice, Options, SignedBy, VerifiedFile, VerifiedModel};
+pub use verify::{
+    Authenticated, CertifiedSigner, Notice, Options, SignedBy, VerifiedFile, VerifiedModel,
+};

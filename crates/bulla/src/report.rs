@@ -206,18 +206,16 @@ fn signed_by(signer: &SignedBy, at: jiff::Timestamp) -> SignedByReport {
     let key = signer.key().fingerprint().to_string();
     match signer {
         SignedBy::Key(_) => SignedByReport::Key { algorithm, key },
-        SignedBy::Certificate { subject, names, certificate, path, .. } => {
-            SignedByReport::Certificate {
-                algorithm,
-                key,
-                subject: subject.clone(),
-                names: names.iter().map(ToString::to_string).collect(),
-                certificate: certificate.to_string(),
-                root: path.root.to_string(),
-                path: path.subjects.clone(),
-                checked_at: at.to_string(),
-            }
-        }
+        SignedBy::Certificate(signer) => SignedByReport::Certificate {
+            algorithm,
+            key,
+            subject: signer.subject.clone(),
+            names: signer.names.iter().map(ToString::to_string).collect(),
+            certificate: signer.certificate.to_string(),
+            root: signer.path.root.to_string(),
+            path: signer.path.subjects.clone(),
+            checked_at: at.to_string(),
+        },
     }
 }
 
@@ -274,21 +272,23 @@ impl ReasonReport {
             renamed_to: None,
         };
         match reason {
-            Reason::Differs(Difference::Changed { path, size, .. } | Difference::Extra { path, size }) => {
-                report.path = Some(path.as_str().to_owned());
-                report.size = Some(*size);
-            }
-            Reason::Differs(Difference::Missing { path, signed_size }) => {
-                report.path = Some(path.as_str().to_owned());
-                report.size = *signed_size;
-            }
-            Reason::Differs(Difference::Renamed { from, to, size }) => {
-                report.path = Some(from.as_str().to_owned());
-                report.renamed_to = Some(to.as_str().to_owned());
-                report.size = Some(*size);
-            }
-            Reason::Differs(Difference::Irregular(Irregular { name, .. }))
-            | Reason::CannotSign { name, .. } => report.path = Some(name.clone()),
+            Reason::Differs(difference) => match &**difference {
+                Difference::Changed { path, size, .. } | Difference::Extra { path, size } => {
+                    report.path = Some(path.as_str().to_owned());
+                    report.size = Some(*size);
+                }
+                Difference::Missing { path, signed_size } => {
+                    report.path = Some(path.as_str().to_owned());
+                    report.size = *signed_size;
+                }
+                Difference::Renamed { from, to, size } => {
+                    report.path = Some(from.as_str().to_owned());
+                    report.renamed_to = Some(to.as_str().to_owned());
+                    report.size = Some(*size);
+                }
+                Difference::Irregular(Irregular { name, .. }) => report.path = Some(name.clone()),
+            },
+            Reason::CannotSign { name, .. } => report.path = Some(name.clone()),
             Reason::EmptyFileUnderShards { path } | Reason::NoSignature { path } => {
                 report.path = Some(path.clone());
             }

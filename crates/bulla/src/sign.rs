@@ -91,10 +91,14 @@ impl CertificateSigner {
             trust::check_leaf(&leaf, now).into_iter().map(Reason::Certificate).collect();
         let certified = leaf.public_key();
         if certified.as_ref().ok() != Some(key.public()) {
-            reasons.insert(0, Reason::CertificateForOtherKey {
-                certificate: certified.map_or_else(|fault| fault.to_string(), |key| key.to_string()),
-                key: key.public().to_string(),
-            });
+            reasons.insert(
+                0,
+                Reason::CertificateForOtherKey {
+                    certificate: certified
+                        .map_or_else(|fault| fault.to_string(), |key| key.to_string()),
+                    key: key.public().to_string(),
+                },
+            );
         }
         match Refusal::from_reasons(reasons) {
             Some(refusal) => Err(refusal),
@@ -150,8 +154,7 @@ pub fn measure(
         .collect();
     if let Method::Shards(_) = recipe.method {
         let empty = listing.files.iter().filter(|file| file.identity.size == 0);
-        reasons
-            .extend(empty.map(|f| Reason::EmptyFileUnderShards { path: f.path.to_string() }));
+        reasons.extend(empty.map(|f| Reason::EmptyFileUnderShards { path: f.path.to_string() }));
     }
     if listing.files.is_empty() && reasons.is_empty() {
         reasons.push(Reason::EmptyModel { name: source.name().to_owned() });
@@ -197,7 +200,8 @@ pub fn sign(
             encoding == Encoding::Dsse && signed.key.verifies(encoding, message, signature)
         })
         .ok_or(Fault::SignerBroken)?;
-    if OmsClaim::decode(bytes, encoding).as_ref() != Ok(&claim) || read.material != signed.material {
+    if OmsClaim::decode(bytes, encoding).as_ref() != Ok(&claim) || read.material != signed.material
+    {
         return Err(Fault::Bug { what: "the new signature does not say what was signed" }.into());
     }
     Ok(SignedModel { bundle, manifest, claim, key: signed.key })
@@ -216,4 +220,3 @@ fn bundle_size(files: &[Found], recipe: &Recipe) -> u64 {
     });
     json.fold(0u64, u64::saturating_add).saturating_mul(4) / 3
 }
-

@@ -46,14 +46,19 @@ pub fn store(path: &Path, bytes: &[u8], access: Access, existing: Existing) -> R
         _ => Path::new("."),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, parent, flags, Mode::empty()).map_err(|e| fault(e.into()))?;
+    let directory =
+        rustix::fs::openat(CWD, parent, flags, Mode::empty()).map_err(|e| fault(e.into()))?;
     let directory = directory.as_fd();
     // Only a file or a link may be replaced: renaming over a device or a socket destroys it.
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-            _ if existing == Existing::Keep => return Err(fault(io::ErrorKind::AlreadyExists.into())),
+            _ if existing == Existing::Keep => {
+                return Err(fault(io::ErrorKind::AlreadyExists.into()));
+            }
             rustix::fs::FileType::RegularFile | rustix::fs::FileType::Symlink => {}
-            rustix::fs::FileType::Directory => return Err(fault(io::ErrorKind::IsADirectory.into())),
+            rustix::fs::FileType::Directory => {
+                return Err(fault(io::ErrorKind::IsADirectory.into()));
+            }
             _ => return Err(fault(io::Error::other("it is not a regular file"))),
         },
         Err(Errno::NOENT) => {}
@@ -96,9 +101,7 @@ fn unnamed(
     let file = fill(rustix::fs::openat(directory, ".", flags, mode)?, bytes)?;
     // linkat(2): the way to name an unnamed file without privileges.
     let itself = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let link = |to: &Path| {
-        rustix::fs::linkat(CWD, &itself, directory, to, AtFlags::SYMLINK_FOLLOW)
-    };
+    let link = |to: &Path| rustix::fs::linkat(CWD, &itself, directory, to, AtFlags::SYMLINK_FOLLOW);
     match link(name) {
         Err(Errno::EXIST) if existing == Existing::Replace => {
             let temporary = temporary_name(name)?;
@@ -110,13 +113,7 @@ fn unnamed(
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unnamed(
-    _: BorrowedFd<'_>,
-    _: &Path,
-    _: &[u8],
-    _: Mode,
-    _: Existing,
-) -> Result<(), Errno> {
+fn unnamed(_: BorrowedFd<'_>, _: &Path, _: &[u8], _: Mode, _: Existing) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 

@@ -41,18 +41,22 @@ pub enum SignedBy {
     /// One of the keys that the verifier named.
     Key(PublicKey),
     /// The owner of a certificate that leads to an authority that the verifier named.
-    Certificate {
-        /// The signer's key.
-        key: PublicKey,
-        /// Subject of the certificate.
-        subject: String,
-        /// Its e-mail, URI and DNS names.
-        names: Vec<SignerName>,
-        /// SHA-256 of the certificate's DER.
-        certificate: Digest,
-        /// The way to the authority.
-        path: TrustedPath,
-    },
+    Certificate(Box<CertifiedSigner>),
+}
+
+/// A signer whom a certificate names.
+#[derive(Debug, Clone)]
+pub struct CertifiedSigner {
+    /// The signer's key.
+    pub key: PublicKey,
+    /// Subject of the certificate.
+    pub subject: String,
+    /// Its e-mail, URI and DNS names.
+    pub names: Vec<SignerName>,
+    /// SHA-256 of the certificate's DER.
+    pub certificate: Digest,
+    /// The way to the authority.
+    pub path: TrustedPath,
 }
 
 impl SignedBy {
@@ -60,7 +64,8 @@ impl SignedBy {
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         match self {
-            Self::Key(key) | Self::Certificate { key, .. } => key,
+            Self::Key(key) => key,
+            Self::Certificate(signer) => &signer.key,
         }
     }
 }
@@ -157,10 +162,14 @@ fn certified(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<SignedBy, Refusal> {
-    let malformed =
-        |fault: Fault| Reason::Certificate(trust::PathProblem::Malformed { detail: fault.to_string() });
-    let chain: Vec<Certificate> =
-        chain.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>().map_err(malformed)?;
+    let malformed = |fault: Fault| {
+        Reason::Certificate(trust::PathProblem::Malformed { detail: fault.to_string() })
+    };
+    let chain: Vec<Certificate> = chain
+        .iter()
+        .map(|der| Certificate::from_der(der))
+        .collect::<Result<_, _>>()
+        .map_err(malformed)?;
     let Some((leaf, intermediates)) = chain.split_first() else {
         return Err(Reason::MalformedBundle { detail: "it has no certificate".into() }.into());
     };
@@ -185,13 +194,13 @@ fn certified(
     if let Some(refusal) = Refusal::from_reasons(reasons) {
         return Err(refusal);
     }
-    Ok(SignedBy::Certificate {
+    Ok(SignedBy::Certificate(Box::new(CertifiedSigner {
         key: leaf.public_key().map_err(malformed)?,
         subject: leaf.subject().to_owned(),
         names: leaf.names().to_vec(),
         certificate: leaf.fingerprint(),
         path,
-    })
+    })))
 }
 
 impl Authenticated<Payload> {
@@ -282,7 +291,7 @@ impl Authenticated<OmsClaim> {
                 claim.files(&any, Layout::Directory)?
             }
             (Err(why), Layout::SingleFile) => {
-                return Err(Reason::Differs(Difference::Irregular(model::Irregular {
+                return Err(Reason::from(Difference::Irregular(model::Irregular {
                     name: source.name().to_owned(),
                     why: model::Unusable::BadName(why),
                 }))
@@ -316,9 +325,10 @@ impl Authenticated<OmsClaim> {
                 _ => true,
             });
         }
-        let differences = recognise_renamed(differences, &source, self.value(), &signed, &listing, limits, work)?;
+        let differences =
+            recognise_renamed(differences, &source, self.value(), &signed, &listing, limits, work)?;
         if let Some(refusal) =
-            Refusal::from_reasons(differences.into_iter().map(Reason::Differs).collect())
+            Refusal::from_reasons(differences.into_iter().map(Reason::from).collect())
         {
             return Err(refusal.into());
         }
@@ -430,7 +440,8 @@ impl<S: ModelSource> VerifiedModel<S> {
     /// part of the model, was replaced or written to, cannot be read, or is larger than the limits
     /// allow in memory.
     pub fn open_verified(&self, path: &ModelPath) -> Result<VerifiedFile, Failure> {
-        let no_such = || Fault::io("open", Path::new(path.as_str()), std::io::ErrorKind::NotFound.into());
+        let no_such =
+            || Fault::io("open", Path::new(path.as_str()), std::io::ErrorKind::NotFound.into());
         let measured = self.manifest.files.get(path).ok_or_else(no_such)?;
         let size = measured.size();
         if size > self.limits.in_memory_bytes {
@@ -461,7 +472,7 @@ impl<S: ModelSource> VerifiedModel<S> {
         let digests: Vec<Digest> = digests.collect();
         if at as u64 != size || digests != measured.digests {
             let first = measured.digests.iter().zip(&digests).find(|(a, b)| a != b);
-            return Err(Reason::Differs(Difference::Changed {
+            return Err(Reason::from(Difference::Changed {
                 path: path.clone(),
                 size: at as u64,
                 signed_size: matches!(recipe.method, Method::Shards(_)).then_some(size),

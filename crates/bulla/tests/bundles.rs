@@ -1,4 +1,5 @@
 //! Signature files that must be refused whoever signed them: one vector for each defect.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,8 @@ fn signed() -> (tempfile::TempDir, std::path::PathBuf, TestSigner, Value) {
     let model = folder.path().join("model");
     models::write(folder.path(), &[("model/a", b"1"), ("model/b", b"2")]);
     let signer = TestSigner::default();
-    let bundle = signer.bundle_of(&serde_json::to_vec(&statement(&[("a", b"1"), ("b", b"2")])).unwrap());
+    let bundle =
+        signer.bundle_of(&serde_json::to_vec(&statement(&[("a", b"1"), ("b", b"2")])).unwrap());
     signer.verify(&model, &bundle).expect("it fits before");
     (folder, model, signer, serde_json::from_slice(&bundle).unwrap())
 }

@@ -1,7 +1,11 @@
 //! The rules for certificates: one vector for each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bulla::sign::Signer;
-use bulla::{Certificate, CertificateSigner, Failure, Limits, LocalModel, Recipe, SignerName, Trust, VerifiedModel, verify};
+use bulla::{
+    Certificate, CertificateSigner, Failure, Limits, LocalModel, Recipe, SignerName, Trust,
+    VerifiedModel, verify,
+};
 use bulla_testkit::authority::{Issued, authority, signer};
 use bulla_testkit::{models, now, refused, work};
 use rcgen::{
@@ -23,7 +27,8 @@ impl Chain {
         middle: impl FnOnce(&mut CertificateParams),
         leaf: impl FnOnce(&mut CertificateParams),
     ) -> Self {
-        let (mut r, mut m, mut l) = (authority("Root"), authority("Intermediate"), signer("Signer"));
+        let (mut r, mut m, mut l) =
+            (authority("Root"), authority("Intermediate"), signer("Signer"));
         root(&mut r);
         middle(&mut m);
         leaf(&mut l);
@@ -72,12 +77,12 @@ fn check(
 fn a_good_chain() {
     let chain = Chain::good();
     let verified = chain.verify().unwrap();
-    let bulla::SignedBy::Certificate { subject, names, path, .. } = verified.claim().signed_by() else {
+    let bulla::SignedBy::Certificate(by) = verified.claim().signed_by() else {
         panic!("signed by a certificate");
     };
-    assert!(subject.contains("Signer"));
-    assert_eq!(names.len(), 3);
-    assert_eq!(path.subjects.len(), 3);
+    assert!(by.subject.contains("Signer"));
+    assert_eq!(by.names.len(), 3);
+    assert_eq!(by.path.subjects.len(), 3);
     // With the root in the bundle, in any order, or straight from the root.
     let Chain { root, middle, leaf } = &chain;
     check(&leaf.signer(&[root, middle]), &[root], None, now()).unwrap();
@@ -129,7 +134,8 @@ fn expired_or_not_yet_valid() {
     // Both ends are included.
     for at in ["2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"] {
         let chain = Chain::good();
-        check(&chain.leaf.signer(&[&chain.middle]), &[&chain.root], None, at.parse().unwrap()).unwrap();
+        check(&chain.leaf.signer(&[&chain.middle]), &[&chain.root], None, at.parse().unwrap())
+            .unwrap();
     }
 }
 
@@ -167,8 +173,7 @@ fn an_authority_that_signs_models_itself() {
 
 #[test]
 fn ca_true_alone_is_tolerated() {
-    let chain =
-        Chain::new(|_| (), |_| (), |c| c.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let chain = Chain::new(|_| (), |_| (), |c| c.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     chain.verify().unwrap();
 }
 
@@ -222,7 +227,9 @@ fn path_length() {
     let chain = Chain::new(|c| c.is_ca = zero(), |_| (), |_| ());
     assert_eq!(refused(chain.verify()), ["certificate-path-too-long"]);
     Chain::new(|_| (), |c| c.is_ca = zero(), |_| ()).verify().unwrap();
-    Chain::new(|c| c.is_ca = IsCa::Ca(BasicConstraints::Constrained(1)), |_| (), |_| ()).verify().unwrap();
+    Chain::new(|c| c.is_ca = IsCa::Ca(BasicConstraints::Constrained(1)), |_| (), |_| ())
+        .verify()
+        .unwrap();
     // A second authority below one that allows none.
     let chain = Chain::new(|_| (), |c| c.is_ca = zero(), |_| ());
     let lower = chain.middle.issue(authority("Lower"));
@@ -259,7 +266,8 @@ fn certificates_that_issue_each_other_end() {
 #[test]
 fn critical_extensions_that_are_not_understood() {
     let unknown = || {
-        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+        let mut extension =
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
         extension.set_criticality(true);
         extension
     };
@@ -283,10 +291,14 @@ fn critical_extensions_that_are_not_understood() {
 #[test]
 fn trap_10_the_signers_name_can_be_pinned() {
     let chain = Chain::good();
-    let check = |name| check(&chain.leaf.signer(&[&chain.middle]), &[&chain.root], Some(name), now());
-    for name in
-        ["team@example.com", "spiffe://example.com/trainer", "trainer.example.com", "Trainer.Example.COM"]
-    {
+    let check =
+        |name| check(&chain.leaf.signer(&[&chain.middle]), &[&chain.root], Some(name), now());
+    for name in [
+        "team@example.com",
+        "spiffe://example.com/trainer",
+        "trainer.example.com",
+        "Trainer.Example.COM",
+    ] {
         check(name).unwrap();
     }
     for name in [
@@ -350,7 +362,8 @@ fn signers_find_out_before_they_sign() {
         CertificateSigner::new(key.key_pair(), leaf, Vec::new(), at.parse().unwrap())
     };
     make(&chain.leaf, &chain.leaf, "2026-11-20T12:00:00Z").unwrap();
-    let codes = |refusal: bulla::Refusal| refusal.reasons().map(bulla::Reason::code).collect::<Vec<_>>();
+    let codes =
+        |refusal: bulla::Refusal| refusal.reasons().map(bulla::Reason::code).collect::<Vec<_>>();
     let refusal = make(&chain.middle, &chain.leaf, "2026-11-20T12:00:00Z").unwrap_err();
     assert_eq!(codes(refusal), ["certificate-for-other-key"]);
     let refusal = make(&chain.leaf, &chain.leaf, "2028-01-01T00:00:00Z").unwrap_err();

@@ -1,4 +1,5 @@
 //! Models as they are found on disks: links, devices, odd names, files that change.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bulla::model::Method;
 use bulla::{
-    Compatibility, Fault, HashAlgorithm, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, Notice,
-    Options, Progress, Recipe, Work, verify,
+    Compatibility, Fault, HashAlgorithm, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel,
+    Notice, Options, Progress, Recipe, Work, verify,
 };
 use bulla_testkit::bundles::{TestSigner, statement_of};
 use bulla_testkit::{fault, models, path, refusal, refused, work};
@@ -40,7 +41,12 @@ fn trap_13_signature_and_claims_are_recorded_as_ignored() {
     assert_eq!(
         statement["predicate"]["serialization"]["ignore_paths"],
         serde_json::json!([
-            ".git", ".gitattributes", ".github", ".gitignore", "claims.jsonl", "model.sig"
+            ".git",
+            ".gitattributes",
+            ".github",
+            ".gitignore",
+            "claims.jsonl",
+            "model.sig"
         ])
     );
     assert_eq!(statement["subject"][0]["name"], "model");
@@ -50,8 +56,19 @@ fn trap_13_signature_and_claims_are_recorded_as_ignored() {
 fn odd_names_are_signed_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let odd = [
-        "name with spaces", "name:with:0:4", "line\nbreak", "tab\t", "quote'\"", "back\\slash",
-        "模型/权重.bin", "🦙", "-rf", "...", "a*b?[c]", "\u{1b}[31mred", "\u{202e}txt.exe",
+        "name with spaces",
+        "name:with:0:4",
+        "line\nbreak",
+        "tab\t",
+        "quote'\"",
+        "back\\slash",
+        "模型/权重.bin",
+        "🦙",
+        "-rf",
+        "...",
+        "a*b?[c]",
+        "\u{1b}[31mred",
+        "\u{202e}txt.exe",
     ];
     for name in odd {
         models::write(folder.path(), &[(&format!("model/{name}"), name.as_bytes())]);
@@ -101,7 +118,10 @@ fn every_difference_is_listed() {
 #[test]
 fn copies_are_not_taken_for_renames_twice() {
     let folder = tempfile::tempdir().unwrap();
-    models::write(folder.path(), &[("model/a", b"same"), ("model/b", b"same"), ("model/c", b"kept")]);
+    models::write(
+        folder.path(),
+        &[("model/a", b"same"), ("model/b", b"same"), ("model/c", b"kept")],
+    );
     let model = folder.path().join("model");
     let signer = TestSigner::default();
     let bundle = signer.sign(&model, &Recipe::default());
@@ -365,7 +385,8 @@ fn measured_while(change: impl Fn(&Path) + Sync) -> Fault {
 #[test]
 fn a_file_that_changes_while_it_is_measured_is_named() {
     use std::io::{Seek as _, Write as _};
-    let named = |fault: Fault| assert!(matches!(fault, Fault::Changed { path } if path == "weights"));
+    let named =
+        |fault: Fault| assert!(matches!(fault, Fault::Changed { path } if path == "weights"));
     named(measured_while(|file| {
         let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
         file.seek(std::io::SeekFrom::End(-1)).unwrap();
@@ -504,12 +525,15 @@ fn rule_1_places_that_nobody_vouches_for() {
 #[test]
 fn rule_1_the_root_binds_no_names_and_the_other_digest_does() {
     let folder = tempfile::tempdir().unwrap();
-    models::write(folder.path(), &[
-        ("one/a.safetensors", b"1"),
-        ("one/notes.txt", b"2"),
-        ("two/b.bin", b"1"),
-        ("two/setup.py", b"2"),
-    ]);
+    models::write(
+        folder.path(),
+        &[
+            ("one/a.safetensors", b"1"),
+            ("one/notes.txt", b"2"),
+            ("two/b.bin", b"1"),
+            ("two/setup.py", b"2"),
+        ],
+    );
     let measure = |name: &str, recipe: &Recipe| {
         let source = LocalModel::open(&folder.path().join(name)).unwrap();
         bulla::sign::measure(&source, recipe, &Limits::default(), work()).unwrap()
@@ -587,7 +611,7 @@ fn an_unreadable_file_is_a_fault_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let model = models::small(folder.path());
     let file = model.join("weights.bin");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&file).is_ok() {
         return; // root reads everything
     }

@@ -1,4 +1,5 @@
 //! What holds for every model: whatever is signed verifies, and no change to it does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -13,9 +14,9 @@ use proptest::prelude::*;
 fn name() -> impl Strategy<Value = String> {
     // Short, from few characters, so that prefixes, odd orders and colliding names come up often.
     let component = proptest::string::string_regex("[ab\\-.:0é\n ]{1,4}").unwrap();
-    vec(component, 1..4).prop_map(|parts| parts.join("/")).prop_filter("a path", |text| {
-        ModelPath::parse(text).is_ok() && !text.starts_with(".git")
-    })
+    vec(component, 1..4)
+        .prop_map(|parts| parts.join("/"))
+        .prop_filter("a path", |text| ModelPath::parse(text).is_ok() && !text.starts_with(".git"))
 }
 
 /// Files that can all be there at once: none is a directory of another.

@@ -1,4 +1,5 @@
 //! What Bulla writes keeps the specification's four JSON schemas.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
 
@@ -29,8 +30,10 @@ fn validator(name: &str) -> jsonschema::Validator {
 
 #[track_caller]
 fn valid(schema: &str, value: &Value) {
-    let errors: Vec<String> =
-        validator(schema).iter_errors(value).map(|e| format!("{e} at {}", e.instance_path())).collect();
+    let errors: Vec<String> = validator(schema)
+        .iter_errors(value)
+        .map(|e| format!("{e} at {}", e.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{schema}: {errors:?}");
 }
 
@@ -84,8 +87,14 @@ fn every_kind_of_signer_conforms() {
         for model in [&model, &model.join("weights.bin")] {
             let source = LocalModel::open(model).unwrap();
             let limits = Limits::default();
-            let signed =
-                bulla::sign::sign(&source, &Recipe::default(), compatibility, signer, &limits, work());
+            let signed = bulla::sign::sign(
+                &source,
+                &Recipe::default(),
+                compatibility,
+                signer,
+                &limits,
+                work(),
+            );
             conforms(&signed.unwrap().bundle);
         }
     }

@@ -1,5 +1,6 @@
 //! What a trusted key may have signed and a verifier must refuse all the same: one vector for each
 //! defect, named after it. All of them carry a good signature.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bulla_testkit::bundles::{TestSigner, set_root, statement};
 use bulla_testkit::{models, refusal, refused};
@@ -104,7 +105,9 @@ fn no_or_several_subjects() {
 fn a_subject_without_a_name_or_a_digest() {
     assert!(with_defect(|s| s["subject"][0]["name"] = "".into()).contains("no name"));
     assert!(with_defect(|s| s["subject"][0]["digest"] = json!({})).contains("SHA-256"));
-    assert!(with_defect(|s| s["subject"][0]["digest"] = json!({ "sha512": "00" })).contains("SHA-256"));
+    assert!(
+        with_defect(|s| s["subject"][0]["digest"] = json!({ "sha512": "00" })).contains("SHA-256")
+    );
     assert!(
         with_defect(|s| {
             let upper = s["subject"][0]["digest"]["sha256"].as_str().unwrap().to_uppercase();
@@ -211,14 +214,18 @@ fn trap_7_ignored_paths_that_are_not_paths_from_the_root() {
         let said = with_defect(|s| serialization(s)["ignore_paths"] = json!([path]));
         assert!(said.contains("ignored path"), "{path:?}: {said}");
     }
-    assert!(with_defect(|s| serialization(s)["ignore_paths"] = json!("cache")).contains("sequence"));
+    assert!(
+        with_defect(|s| serialization(s)["ignore_paths"] = json!("cache")).contains("sequence")
+    );
 }
 
 #[test]
 fn recipes_that_cannot_be() {
     assert!(with_defect(|s| serialization(s)["method"] = "chunks".into()).contains("chunks"));
     assert!(with_defect(|s| serialization(s)["shard_size"] = json!(10)).contains("shard_size"));
-    assert!(with_defect(|s| serialization(s)["method"] = "shards".into()).contains("no shard_size"));
+    assert!(
+        with_defect(|s| serialization(s)["method"] = "shards".into()).contains("no shard_size")
+    );
     for size in [json!(0), json!(-1), json!(1.5), json!(1e300)] {
         let said = with_defect(|s| {
             serialization(s)["method"] = "shards".into();
@@ -291,7 +298,8 @@ fn trap_2_shards_in_both_spellings() {
 
 #[test]
 fn shards_that_do_not_cover_a_file_once() {
-    let defects: [(&[(&str, &[u8])], &str); 9] = [
+    type Shard<'a> = (&'a str, &'a [u8]);
+    let defects: [(&[Shard<'_>], &str); 9] = [
         (&[SHARDS[0], SHARDS[2]], "gap"),
         (&[SHARDS[1], SHARDS[2]], "gap"),
         (&[SHARDS[0], SHARDS[0], SHARDS[1], SHARDS[2]], "twice"),
@@ -344,7 +352,10 @@ fn trap_12_an_empty_file_under_shards_is_unsigned() {
 #[test]
 fn trap_3_a_single_file_in_both_spellings() {
     let folder = tempfile::tempdir().unwrap();
-    models::write(folder.path(), &[("weights.bin", b"1"), ("other.bin", b"1"), ("d/weights.bin", b"1")]);
+    models::write(
+        folder.path(),
+        &[("weights.bin", b"1"), ("other.bin", b"1"), ("d/weights.bin", b"1")],
+    );
     let signer = TestSigner::default();
     let named = statement(&[("weights.bin", b"1")]);
     let unnamed = statement(&[(".", b"1")]);

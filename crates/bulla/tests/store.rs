@@ -1,4 +1,5 @@
 //! Files are there in full or not at all.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
 

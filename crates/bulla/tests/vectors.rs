@@ -1,5 +1,6 @@
 //! Models signed by three releases of the Python reference: each verifies, and each is refused with
 //! one byte changed anywhere that matters.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla::{
-    Certificate, Digest, Failure, Limits, LocalModel, NoProgress, Notice, Options, PublicKey, Trust,
-    VerifiedModel, Work, verify,
+    Certificate, Digest, Failure, Limits, LocalModel, NoProgress, Notice, Options, PublicKey,
+    Trust, VerifiedModel, Work, verify,
 };
 
 fn data() -> PathBuf {
@@ -121,7 +122,8 @@ impl ParsePath for str {
 fn each_verifies() {
     for vector in VECTORS {
         let (_folder, model, signature) = vector.copy();
-        let verified = vector.verify(&model, &signature).unwrap_or_else(|e| panic!("{}: {e}", vector.folder));
+        let verified =
+            vector.verify(&model, &signature).unwrap_or_else(|e| panic!("{}: {e}", vector.folder));
         let old = verified.notices().contains(&Notice::OldFormat);
         assert_eq!(old, vector.folder.starts_with("v0.2"), "{:?}", verified.notices());
     }
@@ -205,7 +207,8 @@ fn one_changed_byte_is_refused() {
         for place in places {
             let text = bundle.pointer(place).unwrap().as_str().unwrap().to_owned();
             let decoded = STANDARD.decode(&text).unwrap_or_default();
-            let coded = !matches!(place.rsplit('/').next(), Some("mediaType" | "payloadType" | "hint"));
+            let coded =
+                !matches!(place.rsplit('/').next(), Some("mediaType" | "payloadType" | "hint"));
             let mut variants = Vec::new();
             for at in spread(text.len()) {
                 let mut changed = text.clone().into_bytes();
@@ -236,9 +239,10 @@ fn spread(len: usize) -> impl Iterator<Item = usize> {
 #[test]
 fn certificates_are_checked_at_the_time_given() {
     // Valid from May 2025 to April 2035: trap 8, for the reference takes any time.
-    for (now, code) in
-        [("2025-05-01T00:00:00Z", "certificate-not-yet-valid"), ("2035-05-01T00:00:00Z", "certificate-expired")]
-    {
+    for (now, code) in [
+        ("2025-05-01T00:00:00Z", "certificate-not-yet-valid"),
+        ("2035-05-01T00:00:00Z", "certificate-expired"),
+    ] {
         let vector = &VECTORS[2];
         let (_folder, model, signature) = vector.copy();
         let threads = NonZeroUsize::MIN;

@@ -83,8 +83,8 @@ impl Story<'_> {
     /// Runs this program in the folder, and checks that it ends as the story says.
     fn step(&self, arguments: &[&str], expected: i32) -> Result<(), Problem> {
         println(&format!("\n$ bulla {}", arguments.join(" ")))?;
-        let program = std::env::current_exe()
-            .map_err(|e| Fault::io("find", Path::new("this program"), e))?;
+        let program =
+            std::env::current_exe().map_err(|e| Fault::io("find", Path::new("this program"), e))?;
         let output = Command::new(&program)
             .args(arguments.iter().map(OsString::from))
             .current_dir(self.folder)

@@ -53,8 +53,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let shown = path.display().to_string();
     let description =
         describe(&bytes, &limits).map_err(|failure| Problem::about(shown.clone(), failure))?;
-    let report =
-        Report { command: "inspect", verdict: "not-verified", description: &description };
+    let report = Report { command: "inspect", verdict: "not-verified", description: &description };
     let verbose = ui.is_verbose();
     ui.result(&report, |out| {
         writeln!(out, "{} (not verified)", Printable(&shown))?;
@@ -83,9 +82,7 @@ fn show(out: &mut dyn io::Write, description: &Description, all: bool) -> io::Re
 }
 
 fn show_bundle(out: &mut dyn io::Write, bundle: &BundleDescription, all: bool) -> io::Result<()> {
-    let text = |value: &Option<String>| {
-        Printable(value.as_deref().unwrap_or("(none)")).to_string()
-    };
+    let text = |value: &Option<String>| Printable(value.as_deref().unwrap_or("(none)")).to_string();
     writeln!(out, "  signature    says it was made with {}", bundle.signed_with)?;
     if let Some(hint) = &bundle.key_hint {
         writeln!(out, "  key hint     {}", Printable(hint.trim_end()))?;
@@ -118,7 +115,9 @@ fn show_bundle(out: &mut dyn io::Write, bundle: &BundleDescription, all: bool) -
 }
 
 fn show_certificate(out: &mut dyn io::Write, c: &CertificateDescription) -> io::Result<()> {
-    let or = |text: &str| if text.is_empty() { "(none)".into() } else { Printable(text).to_string() };
+    let or = |text: &str| {
+        if text.is_empty() { "(none)".into() } else { Printable(text).to_string() }
+    };
     writeln!(out, "  certificate  {}", or(&c.subject))?;
     if !c.names.is_empty() {
         writeln!(out, "    names      {}", or(&c.names.join(", ")))?;

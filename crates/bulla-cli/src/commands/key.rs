@@ -250,8 +250,7 @@ fn show(arguments: &Show, ui: &Ui) -> Outcome {
 fn encrypt(arguments: &Encrypt, ui: &Ui) -> Outcome {
     must_not_exist(&arguments.output)?;
     let key = arguments.key.key_pair(&Limits::default(), &arguments.password)?;
-    let password =
-        new_password(arguments.new_password_file.as_deref(), &["BULLA_NEW_PASSWORD"])?;
+    let password = new_password(arguments.new_password_file.as_deref(), &["BULLA_NEW_PASSWORD"])?;
     let pem = key.to_encrypted_pem(arguments.format.into(), &password)?;
     store_key(&arguments.output, pem.as_bytes(), Access::Private)?;
     written(key.public(), &arguments.output, None, "encrypted", ui)

@@ -108,7 +108,10 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
     for path in &recipe.ignore {
         let usual = bulla::Recipe::default().ignore.contains(path);
-        if !usual && source.layout() == bulla::model::Layout::Directory && !model.join(path.as_str()).exists() {
+        if !usual
+            && source.layout() == bulla::model::Layout::Directory
+            && !model.join(path.as_str()).exists()
+        {
             ui.note(&format!("nothing is at {path} in the model, which --ignore leaves out"));
         }
     }
@@ -132,7 +135,9 @@ fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<Box<dyn Signe
 
 /// A mistyped `--output` must not cost the user a file of the model.
 fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
-    let Ok(Some(there)) = files::read_found(output, limits.bundle_bytes) else { return Ok(()) };
+    let Ok(Some(there)) = files::read_found(output, limits.bundle_bytes) else {
+        return Ok(());
+    };
     if bulla::UnverifiedBundle::parse(&there, limits).is_ok() || there.is_empty() {
         return Ok(());
     }

@@ -71,7 +71,8 @@ pub(crate) fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
 /// the payload itself.
 fn model_signing_0_2_encoding(payload: &[u8]) -> Vec<u8> {
     let quote = if payload.contains(&b'\'') && !payload.contains(&b'"') { '"' } else { '\'' };
-    let mut text = format!("DSSEV1 {} {PAYLOAD_TYPE} {} b{quote}", PAYLOAD_TYPE.len(), payload.len());
+    let mut text =
+        format!("DSSEV1 {} {PAYLOAD_TYPE} {} b{quote}", PAYLOAD_TYPE.len(), payload.len());
     text.reserve(payload.len() + payload.len() / 8);
     for &byte in payload {
         match byte {

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::dsse::{Envelope, PAYLOAD_TYPE};
 use super::UnverifiedBundle;
+use super::dsse::{Envelope, PAYLOAD_TYPE};
 use crate::error::Reason;
 use crate::json::{self, Object};
 use crate::limits::Limits;
@@ -124,10 +124,14 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
     let envelope = match (bundle.dsse_envelope, bundle.message_signature) {
         (Some(Object(envelope)), None) => envelope,
         (None, Some(_)) => {
-            return Err(malformed("it signs the bytes of one file (messageSignature), not a model"));
+            return Err(malformed(
+                "it signs the bytes of one file (messageSignature), not a model",
+            ));
         }
         (None, None) => return Err(malformed("it has no dsseEnvelope")),
-        (Some(_), Some(_)) => return Err(malformed("it has both dsseEnvelope and messageSignature")),
+        (Some(_), Some(_)) => {
+            return Err(malformed("it has both dsseEnvelope and messageSignature"));
+        }
     };
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(Reason::WrongPayloadType { found: envelope.payload_type });
@@ -185,7 +189,9 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
         envelope: Envelope::new(payload, signature),
         material,
         log_entries,
-        timestamps: found.timestamp_verification_data.map_or(0, |Object(t)| t.rfc3161_timestamps.len()),
+        timestamps: found
+            .timestamp_verification_data
+            .map_or(0, |Object(t)| t.rfc3161_timestamps.len()),
     })
 }
 
@@ -223,8 +229,7 @@ pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> V
         payload_type: &'a str,
         signatures: [SignatureJson; 1],
     }
-    let certificate =
-        |der: &Vec<u8>| serde_json::json!({ "rawBytes": STANDARD.encode(der) });
+    let certificate = |der: &Vec<u8>| serde_json::json!({ "rawBytes": STANDARD.encode(der) });
     let verification_material = match material {
         Material::PublicKey(KeyHint::Hint(hint)) => {
             serde_json::json!({ "publicKey": { "hint": hint }, "tlogEntries": [] })

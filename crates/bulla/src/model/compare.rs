@@ -64,7 +64,9 @@ impl fmt::Display for Difference {
             Self::Changed { path, size, signed_size, digests, shards } => {
                 write!(f, "changed: {path} ({}", bytes(*size))?;
                 match signed_size {
-                    Some(signed) if signed != size => write!(f, ", signed with {}", bytes(*signed))?,
+                    Some(signed) if signed != size => {
+                        write!(f, ", signed with {}", bytes(*signed))?
+                    }
                     _ => {}
                 }
                 if let Some((wrong, of)) = shards {
@@ -184,8 +186,9 @@ pub(crate) fn renamed(
 pub fn collisions<'a>(names: impl Iterator<Item = &'a ModelPath>) -> Vec<Vec<&'a ModelPath>> {
     let mut folded: BTreeMap<String, Vec<&ModelPath>> = BTreeMap::new();
     for name in names {
-        let key: String =
-            caseless::default_case_fold_str(&name.as_str().nfc().collect::<String>()).nfc().collect();
+        let key: String = caseless::default_case_fold_str(&name.as_str().nfc().collect::<String>())
+            .nfc()
+            .collect();
         folded.entry(key).or_default().push(name);
     }
     folded.into_values().filter(|group| group.len() > 1).collect()

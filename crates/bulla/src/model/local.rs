@@ -102,8 +102,9 @@ impl ModelSource for LocalModel {
                     ancestors: Vec::new(),
                     found: Listing::default(),
                 };
-                let stat = rustix::fs::fstat(root)
-                    .map_err(|e| Fault::io("read the directory", Path::new(&self.name), e.into()))?;
+                let stat = rustix::fs::fstat(root).map_err(|e| {
+                    Fault::io("read the directory", Path::new(&self.name), e.into())
+                })?;
                 walk.directory(root.as_fd(), &stat, "", &[])?;
                 let mut found = walk.found;
                 found.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -146,9 +147,7 @@ impl ModelSource for LocalModel {
                         rustix::io::Errno::LOOP
                         | rustix::io::Errno::NOTDIR
                         | rustix::io::Errno::NOENT
-                        | rustix::io::Errno::NXIO => {
-                            Fault::Changed { path: file.path.to_string() }
-                        }
+                        | rustix::io::Errno::NXIO => Fault::Changed { path: file.path.to_string() },
                         e => Fault::io("open", Path::new(file.path.as_str()), e.into()),
                     },
                 )?;
@@ -156,9 +155,8 @@ impl ModelSource for LocalModel {
             }
         };
         let open = LocalFile(handle);
-        let now = open
-            .identity()
-            .map_err(|e| Fault::io("read", Path::new(file.path.as_str()), e))?;
+        let now =
+            open.identity().map_err(|e| Fault::io("read", Path::new(file.path.as_str()), e))?;
         if now != file.identity {
             return Err(Fault::Changed { path: file.path.to_string() });
         }
@@ -290,8 +288,7 @@ impl Walk<'_> {
             }
             e => Fault::io("read", Path::new(path.as_str()), e.into()),
         };
-        let stat =
-            rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fault)?;
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fault)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if self.scope.skips(&path, kind == FileType::Directory) {
             self.found.ignored.push(path);
@@ -300,18 +297,25 @@ impl Walk<'_> {
         match kind {
             FileType::RegularFile => {
                 // Below a followed link the name in the model is not where the bytes are.
-                let place = real.iter().map(String::as_str).chain([utf8]).collect::<Vec<_>>().join("/");
+                let place =
+                    real.iter().map(String::as_str).chain([utf8]).collect::<Vec<_>>().join("/");
                 let behind_link =
                     if place == path.as_str() { None } else { ModelPath::parse(&place).ok() };
                 self.found.files.push(Found { path, identity: identity_of(&stat), behind_link });
             }
             FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(fault)?;
+                let fd =
+                    rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(fault)?;
                 let opened = rustix::fs::fstat(&fd).map_err(fault)?;
                 let mut real = real.to_vec();
                 real.push(utf8.to_owned());
-                self.directory(fd.as_fd(), &opened, &format!("{path_}/", path_ = path.as_str()), &real)?;
+                self.directory(
+                    fd.as_fd(),
+                    &opened,
+                    &format!("{path_}/", path_ = path.as_str()),
+                    &real,
+                )?;
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(directory, name, Vec::new()).map_err(fault)?;
@@ -365,10 +369,9 @@ impl Walk<'_> {
                 let opened = rustix::fs::fstat(&fd).map_err(fault)?;
                 self.directory(fd.as_fd(), &opened, &format!("{}/", path.as_str()), place)?;
             }
-            other => self.irregular(
-                path.as_str().to_owned(),
-                Unusable::Special { kind: special(other) },
-            ),
+            other => {
+                self.irregular(path.as_str().to_owned(), Unusable::Special { kind: special(other) })
+            }
         }
         Ok(())
     }
@@ -390,7 +393,9 @@ impl Walk<'_> {
         if target.first() == Some(&b'/') {
             return Ok(Err(Astray::Outside));
         }
-        let Ok(target) = std::str::from_utf8(target) else { return Ok(Err(Astray::NotUtf8)) };
+        let Ok(target) = std::str::from_utf8(target) else {
+            return Ok(Err(Astray::NotUtf8));
+        };
         let mut place = from.to_vec();
         let mut steps = target.split('/').filter(|s| !s.is_empty() && *s != ".").peekable();
         while let Some(step) = steps.next() {

@@ -92,12 +92,11 @@ impl Manifest {
     ) -> Result<Self, Fault> {
         let mut jobs: Vec<Job<'_>> = Vec::new();
         for file in files {
-            jobs.extend(
-                recipe
-                    .method
-                    .ranges(file.identity.size)
-                    .map(|(start, end)| Job { file, start, end }),
-            );
+            jobs.extend(recipe.method.ranges(file.identity.size).map(|(start, end)| Job {
+                file,
+                start,
+                end,
+            }));
         }
         work.progress.start(files.len(), files.iter().map(|f| f.identity.size).sum());
 
@@ -110,7 +109,9 @@ impl Manifest {
             let mut done = Vec::new();
             let mut buffer = vec![0; READ];
             while !stop.load(Ordering::Relaxed) {
-                let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                    break;
+                };
                 let Some(job) = jobs.get(index) else { break };
                 match job.run(source, recipe.hash, &mut buffer, work.progress) {
                     Ok(digest) => done.push((index, digest)),
@@ -128,7 +129,7 @@ impl Manifest {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
             let mut results = vec![worker()];
             results.extend(others.into_iter().map(|t| {
-                t.join().unwrap_or_else(|_| Err(Fault::Bug { what: "a hashing thread panicked" }))
+                t.join().unwrap_or(Err(Fault::Bug { what: "a hashing thread panicked" }))
             }));
             results
         });
@@ -170,8 +171,7 @@ impl Manifest {
     pub fn resources(&self) -> Vec<(String, Digest)> {
         let mut resources = Vec::new();
         for (path, file) in &self.files {
-            for ((start, end), digest) in
-                self.recipe.method.ranges(file.size()).zip(&file.digests)
+            for ((start, end), digest) in self.recipe.method.ranges(file.size()).zip(&file.digests)
             {
                 resources.push((resource_name(path, self.recipe.method, start, end), *digest));
             }
@@ -193,7 +193,10 @@ impl Manifest {
     #[must_use]
     pub fn oms_manifest_v1(&self) -> Digest {
         let resources = self.resources();
-        oms_manifest_v1(&self.recipe, resources.iter().map(|(name, digest)| (name.as_str(), digest)))
+        oms_manifest_v1(
+            &self.recipe,
+            resources.iter().map(|(name, digest)| (name.as_str(), digest)),
+        )
     }
 }
 

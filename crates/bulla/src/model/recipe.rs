@@ -112,7 +112,11 @@ impl<'a> Scope<'a> {
     /// What a signer looks at.
     #[must_use]
     pub fn to_sign(recipe: &Recipe) -> Self {
-        Self { follow_symlinks: recipe.follow_symlinks, ignore: recipe.ignore.clone(), signed: None }
+        Self {
+            follow_symlinks: recipe.follow_symlinks,
+            ignore: recipe.ignore.clone(),
+            signed: None,
+        }
     }
 
     /// What a verifier looks at: the signer's recipe and the specification's default exclusions

@@ -81,7 +81,10 @@ impl SignedPaths for SignedFiles {
     fn reaches_below(&self, directory: &str) -> bool {
         let prefix = format!("{directory}/");
         self.0
-            .range::<str, _>((std::ops::Bound::Excluded(prefix.as_str()), std::ops::Bound::Unbounded))
+            .range::<str, _>((
+                std::ops::Bound::Excluded(prefix.as_str()),
+                std::ops::Bound::Unbounded,
+            ))
             .next()
             .is_some_and(|(path, _)| path.as_str().starts_with(&prefix))
     }
@@ -135,7 +138,11 @@ impl OmsClaim {
         }
     }
 
-    pub(super) fn new_0_2(recipe: Recipe, files: BTreeMap<ModelPath, SignedFile>, root: Digest) -> Self {
+    pub(super) fn new_0_2(
+        recipe: Recipe,
+        files: BTreeMap<ModelPath, SignedFile>,
+        root: Digest,
+    ) -> Self {
         Self {
             subject: String::new(),
             dialect: Dialect::V0_2,
@@ -268,9 +275,9 @@ impl OmsClaim {
         match (dialect, encoding) {
             (Dialect::V0_2, _) => oms_0_2::decode(&statement),
             (Dialect::V1, Encoding::Dsse) => decode_v1(statement),
-            (Dialect::V1, Encoding::ModelSigning0_2) => {
-                Err(malformed("it is of version 1, but signed in the malformed way of version 0.2.0"))
-            }
+            (Dialect::V1, Encoding::ModelSigning0_2) => Err(malformed(
+                "it is of version 1, but signed in the malformed way of version 0.2.0",
+            )),
         }
     }
 }
@@ -359,8 +366,12 @@ fn recipe(json: &SerializationJson) -> Result<Recipe, Reason> {
     })?;
     let method = match (json.method.as_str(), &json.shard_size) {
         ("files", None) => Method::Files,
-        ("files", Some(_)) => return Err(malformed("it has a shard_size, but its method is files")),
-        ("shards", None) => return Err(malformed("its method is shards, but it has no shard_size")),
+        ("files", Some(_)) => {
+            return Err(malformed("it has a shard_size, but its method is files"));
+        }
+        ("shards", None) => {
+            return Err(malformed("its method is shards, but it has no shard_size"));
+        }
         ("shards", Some(size)) => Method::Shards(whole_number(size).ok_or_else(|| {
             malformed(format!("its shard_size is {size}, expected a positive whole number"))
         })?),
@@ -369,7 +380,8 @@ fn recipe(json: &SerializationJson) -> Result<Recipe, Reason> {
         }
     };
     let ignore = json.ignore_paths.as_deref().unwrap_or_default().iter().map(|path| {
-        ModelPath::parse(path).map_err(|why| malformed(format!("its ignored path {path:?} is invalid: {why}")))
+        ModelPath::parse(path)
+            .map_err(|why| malformed(format!("its ignored path {path:?} is invalid: {why}")))
     });
     Ok(Recipe {
         method,
@@ -384,7 +396,9 @@ fn whole_number(number: &serde_json::Number) -> Option<NonZeroU64> {
     let value = number.as_u64().or_else(|| {
         let float = number.as_f64()?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked in the filter
-        Some(float).filter(|f| (1.0..=9_007_199_254_740_992.0).contains(f) && f.fract() == 0.0).map(|f| f as u64)
+        Some(float)
+            .filter(|f| (1.0..=9_007_199_254_740_992.0).contains(f) && f.fract() == 0.0)
+            .map(|f| f as u64)
     })?;
     NonZeroU64::new(value)
 }
@@ -423,10 +437,7 @@ fn split_shard_name(name: &str) -> Result<(&str, (u64, u64)), Reason> {
 }
 
 /// Puts the pieces of each file together: no name twice, and shards without a gap or an overlap.
-fn content(
-    mut pieces: Vec<(&str, (u64, u64), Digest)>,
-    method: Method,
-) -> Result<Content, Reason> {
+fn content(mut pieces: Vec<(&str, (u64, u64), Digest)>, method: Method) -> Result<Content, Reason> {
     pieces.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
     let mut files: BTreeMap<&str, SignedFile> = BTreeMap::new();
     for (name, (start, end), digest) in pieces {
@@ -441,12 +452,14 @@ fn content(
                 let shard = format_args!("{name}:{start}:{end}").to_string();
                 let before = file.size.unwrap_or(0);
                 if start < before {
-                    return Err(malformed(format!("the shard {shard:?} overlaps another or stands twice")));
+                    return Err(malformed(format!(
+                        "the shard {shard:?} overlaps another or stands twice"
+                    )));
                 }
                 if start != before {
                     return Err(malformed(format!("there is a gap before the shard {shard:?}")));
                 }
-                let whole_before = before % size.get() == 0;
+                let whole_before = before.is_multiple_of(size.get());
                 if end <= start || end - start > size.get() || !whole_before {
                     return Err(malformed(format!(
                         "the shard {shard:?} does not fit the shard_size {size}"

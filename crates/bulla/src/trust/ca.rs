@@ -52,7 +52,11 @@ pub enum PathProblem {
         named: Vec<String>,
     },
     /// The certificate that claims to have issued it did not sign it.
-    #[error("the certificate {} is not signed by {}, which it names as its issuer", Printable(subject), Printable(issuer))]
+    #[error(
+        "the certificate {} is not signed by {}, which it names as its issuer",
+        Printable(subject),
+        Printable(issuer)
+    )]
     BadSignature {
         /// Whose certificate.
         subject: String,
@@ -60,7 +64,10 @@ pub enum PathProblem {
         issuer: String,
     },
     /// Signed with something that is not accepted.
-    #[error("the certificate {} is signed with an algorithm that is not accepted ({algorithm})", Printable(subject))]
+    #[error(
+        "the certificate {} is signed with an algorithm that is not accepted ({algorithm})",
+        Printable(subject)
+    )]
     WeakSignature {
         /// Whose certificate.
         subject: String,
@@ -88,19 +95,28 @@ pub enum PathProblem {
         at: Timestamp,
     },
     /// An issuer that is no authority.
-    #[error("the certificate {} issued another one but is no certificate authority (CA:TRUE is missing)", Printable(subject))]
+    #[error(
+        "the certificate {} issued another one but is no certificate authority (CA:TRUE is missing)",
+        Printable(subject)
+    )]
     NotAnAuthority {
         /// Whose certificate.
         subject: String,
     },
     /// An issuer that may not issue.
-    #[error("the certificate {} issued another one but its key usage does not allow that (keyCertSign is missing)", Printable(subject))]
+    #[error(
+        "the certificate {} issued another one but its key usage does not allow that (keyCertSign is missing)",
+        Printable(subject)
+    )]
     MayNotIssue {
         /// Whose certificate.
         subject: String,
     },
     /// More authorities below one than it allows.
-    #[error("the certificate {} allows {allowed} authorities below it, but there are {found}", Printable(subject))]
+    #[error(
+        "the certificate {} allows {allowed} authorities below it, but there are {found}",
+        Printable(subject)
+    )]
     PathTooLong {
         /// Whose certificate.
         subject: String,
@@ -118,13 +134,19 @@ pub enum PathProblem {
         why: &'static str,
     },
     /// Extended uses without code signing.
-    #[error("the certificate {} is not for code signing (its extended key usage lists other uses)", Printable(subject))]
+    #[error(
+        "the certificate {} is not for code signing (its extended key usage lists other uses)",
+        Printable(subject)
+    )]
     NotForCodeSigning {
         /// Whose certificate.
         subject: String,
     },
     /// A critical extension that is not understood.
-    #[error("the certificate {} has a critical extension that Bulla does not check ({extension})", Printable(subject))]
+    #[error(
+        "the certificate {} has a critical extension that Bulla does not check ({extension})",
+        Printable(subject)
+    )]
     UnknownCritical {
         /// Whose certificate.
         subject: String,
@@ -186,15 +208,8 @@ pub(crate) fn find_path(
     at: Timestamp,
     limits: &Limits,
 ) -> Result<TrustedPath, Vec<PathProblem>> {
-    let mut search = Search {
-        intermediates,
-        authorities,
-        at,
-        limits,
-        checks: 0,
-        best: None,
-        dead_end: None,
-    };
+    let mut search =
+        Search { intermediates, authorities, at, limits, checks: 0, best: None, dead_end: None };
     if let Some(path) = search.extend(&mut vec![leaf]) {
         return Ok(path);
     }
@@ -315,7 +330,9 @@ impl<'a> Search<'a> {
 
 /// Every rule on a path whose signatures hold, leaf first, root last.
 fn check_path(path: &[&Certificate], at: Timestamp) -> Vec<PathProblem> {
-    let Some((leaf, issuers)) = path.split_first() else { return Vec::new() };
+    let Some((leaf, issuers)) = path.split_first() else {
+        return Vec::new();
+    };
     let mut problems = check_leaf(leaf, at);
     if let Err(fault) = leaf.public_key() {
         problems.push(PathProblem::Malformed { detail: fault.to_string() });

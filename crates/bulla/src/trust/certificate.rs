@@ -258,7 +258,8 @@ impl Certificate {
 
     fn verifier(&self, issuer: &Self) -> Option<&'static dyn VerificationAlgorithm> {
         let spki = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&issuer.spki).ok()?;
-        let curve = || spki.algorithm.parameters.and_then(|p| p.decode_as::<ObjectIdentifier>().ok());
+        let curve =
+            || spki.algorithm.parameters.and_then(|p| p.decode_as::<ObjectIdentifier>().ok());
         let key = spki.algorithm.oid;
         let ecdsa = |p256, p384, p521| match curve() {
             _ if key != rfc5912::ID_EC_PUBLIC_KEY => None,
@@ -303,22 +304,24 @@ impl Certificate {
         if parameters.mask_gen.parameters.map(|inner| inner.oid) != Some(hash) {
             return None;
         }
-        let (digest, max): (&'static dyn VerificationAlgorithm, &'static dyn VerificationAlgorithm) =
-            match hash {
-                rfc5912::ID_SHA_256 => (
-                    &alg::RSA_PSS_2048_8192_SHA256,
-                    &const { alg::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max) },
-                ),
-                rfc5912::ID_SHA_384 => (
-                    &alg::RSA_PSS_2048_8192_SHA384,
-                    &const { alg::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(RsaPssSaltLength::Max) },
-                ),
-                rfc5912::ID_SHA_512 => (
-                    &alg::RSA_PSS_2048_8192_SHA512,
-                    &const { alg::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(RsaPssSaltLength::Max) },
-                ),
-                _ => return None,
-            };
+        let (digest, max): (
+            &'static dyn VerificationAlgorithm,
+            &'static dyn VerificationAlgorithm,
+        ) = match hash {
+            rfc5912::ID_SHA_256 => (
+                &alg::RSA_PSS_2048_8192_SHA256,
+                &const { alg::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max) },
+            ),
+            rfc5912::ID_SHA_384 => (
+                &alg::RSA_PSS_2048_8192_SHA384,
+                &const { alg::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(RsaPssSaltLength::Max) },
+            ),
+            rfc5912::ID_SHA_512 => (
+                &alg::RSA_PSS_2048_8192_SHA512,
+                &const { alg::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(RsaPssSaltLength::Max) },
+            ),
+            _ => return None,
+        };
         let digest_len = match hash {
             rfc5912::ID_SHA_256 => 32,
             rfc5912::ID_SHA_384 => 48,

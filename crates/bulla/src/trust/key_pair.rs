@@ -5,7 +5,9 @@ use std::fmt;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{self as alg, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    self as alg, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
+};
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
 use der::Decode as _;
@@ -139,7 +141,9 @@ impl KeyPair {
             };
             return Err(Fault::Key {
                 detail: found,
-                hint: Some("make one with 'bulla key generate', or give the private half of the pair"),
+                hint: Some(
+                    "make one with 'bulla key generate', or give the private half of the pair",
+                ),
             });
         };
         let der = block.decode()?;
@@ -158,22 +162,25 @@ impl KeyPair {
 
     fn from_pkcs8(der: &[u8]) -> Result<Self, Fault> {
         let rejected = |_| Fault::key("its private key is malformed");
-        let info = PrivateKeyInfo::from_der(der).map_err(|_| Fault::key("its private key is malformed"))?;
+        let info = PrivateKeyInfo::from_der(der)
+            .map_err(|_| Fault::key("its private key is malformed"))?;
         let secret = match info.algorithm.oid {
             rfc5912::ID_EC_PUBLIC_KEY => {
                 let curve = info.algorithm.parameters_oid().ok();
                 Secret::Ecdsa(EcdsaKeyPair::from_pkcs8(curve_of(curve)?, der).map_err(rejected)?)
             }
-            rfc8410::ID_ED_25519 => Secret::Ed25519(
-                Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(rejected)?,
-            ),
+            rfc8410::ID_ED_25519 => {
+                Secret::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(rejected)?)
+            }
             rfc5912::RSA_ENCRYPTION => {
                 Secret::Rsa(Box::new(RsaKeyPair::from_pkcs8(der).map_err(rejected)?))
             }
             other => {
                 return Err(Fault::Key {
                     detail: format!("private keys of kind {other} are not supported"),
-                    hint: Some("supported are ECDSA on P-256, P-384 and P-521, Ed25519, and RSA from 3072 bits"),
+                    hint: Some(
+                        "supported are ECDSA on P-256, P-384 and P-521, Ed25519, and RSA from 3072 bits",
+                    ),
                 });
             }
         };
@@ -189,8 +196,9 @@ impl KeyPair {
 
     fn new(secret: Secret) -> Result<Self, Fault> {
         let spki = |der: Result<PublicKeyX509Der<'_>, _>| {
-            der.map(|der| der.as_ref().to_vec())
-                .map_err(|_: aws_lc_rs::error::Unspecified| Fault::key("its public half cannot be computed"))
+            der.map(|der| der.as_ref().to_vec()).map_err(|_: aws_lc_rs::error::Unspecified| {
+                Fault::key("its public half cannot be computed")
+            })
         };
         let public = PublicKey::from_spki_der(&spki(match &secret {
             Secret::Ecdsa(key) => key.public_key().as_der(),
@@ -240,8 +248,12 @@ impl KeyPair {
     ) -> Result<Zeroizing<String>, Fault> {
         let der = self.to_pkcs8()?;
         match format {
-            KeyFileFormat::Pkcs8 => to_pem("ENCRYPTED PRIVATE KEY", &encrypt_pkcs8(&der, password)?),
-            KeyFileFormat::Cosign => to_pem(cosign_key::LABELS[0], &cosign_key::encrypt(&der, password)?),
+            KeyFileFormat::Pkcs8 => {
+                to_pem("ENCRYPTED PRIVATE KEY", &encrypt_pkcs8(&der, password)?)
+            }
+            KeyFileFormat::Cosign => {
+                to_pem(cosign_key::LABELS[0], &cosign_key::encrypt(&der, password)?)
+            }
         }
     }
 
@@ -261,8 +273,10 @@ impl KeyPair {
 
 fn private_block<'a, 'b>(blocks: &'b [pem::Block<'a>]) -> Option<&'b pem::Block<'a>> {
     let known = |label: &str| {
-        matches!(label, "PRIVATE KEY" | "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY")
-            || cosign_key::LABELS.contains(&label)
+        matches!(
+            label,
+            "PRIVATE KEY" | "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY"
+        ) || cosign_key::LABELS.contains(&label)
     };
     blocks.iter().find(|block| known(block.label))
 }
@@ -301,8 +315,8 @@ fn sec1_curve(der: &[u8]) -> Option<ObjectIdentifier> {
         .sequence(|r| {
             let _version = u8::decode(r)?;
             let _secret = OctetStringRef::decode(r)?;
-            let curve =
-                ContextSpecific::<ObjectIdentifier>::decode_explicit(r, TagNumber::N0)?.map(|c| c.value);
+            let curve = ContextSpecific::<ObjectIdentifier>::decode_explicit(r, TagNumber::N0)?
+                .map(|c| c.value);
             // The public key, if it is there, is for the library to check.
             while !r.is_finished() {
                 r.tlv_bytes()?;
@@ -321,23 +335,24 @@ const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
 fn decrypt_pkcs8(der: &[u8], password: &Password) -> Result<Pkcs8Der, Fault> {
     let unsupported = || Fault::Key {
         detail: "the way in which it is encrypted is not supported".into(),
-        hint: Some("convert it once: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem"),
+        hint: Some(
+            "convert it once: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem",
+        ),
     };
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| unsupported())?;
     let affordable = match info.encryption_algorithm.pbes2().map(|p| &p.kdf) {
         Some(pbes2::Kdf::Scrypt(kdf)) => {
-            let (n, r, p) = (
-                kdf.cost_parameter,
-                u64::from(kdf.block_size),
-                u64::from(kdf.parallelization),
-            );
+            let (n, r, p) =
+                (kdf.cost_parameter, u64::from(kdf.block_size), u64::from(kdf.parallelization));
             n.saturating_mul(r).saturating_mul(128) <= MAX_SCRYPT_BYTES && p <= MAX_SCRYPT_PARALLEL
         }
         Some(pbes2::Kdf::Pbkdf2(kdf)) => kdf.iteration_count <= MAX_PBKDF2_ROUNDS,
         _ => return Err(unsupported()),
     };
     if !affordable {
-        return Err(Fault::key("opening it would take more work than is spent on any honest key file"));
+        return Err(Fault::key(
+            "opening it would take more work than is spent on any honest key file",
+        ));
     }
     let opened = info.decrypt(password.expose()).map_err(|_| Fault::WrongPassword)?;
     Ok(Zeroizing::new(opened.as_bytes().to_vec()))
@@ -352,7 +367,10 @@ fn encrypt_pkcs8(der: &[u8], password: &Password) -> Result<Zeroizing<Vec<u8>>, 
     let scrypt = pkcs8::pkcs5::scrypt::Params::new(14, 8, 5, 32).map_err(|_| bug())?;
     let parameters = pbes2::Parameters::scrypt_aes256cbc(scrypt, &salt, &iv).map_err(|_| bug())?;
     let document = PrivateKeyInfo::from_der(der)
-        .and_then(|info| info.encrypt_with_params(parameters, password.expose()).map_err(|_| der::ErrorKind::Failed.into()))
+        .and_then(|info| {
+            info.encrypt_with_params(parameters, password.expose())
+                .map_err(|_| der::ErrorKind::Failed.into())
+        })
         .map_err(|_| bug())?;
     Ok(Zeroizing::new(document.as_bytes().to_vec()))
 }

@@ -46,7 +46,9 @@ impl Block<'_> {
         let label = self.label;
         if self.text.contains("Proc-Type:") {
             return Err(Fault::Key {
-                detail: format!("its {label} is encrypted in OpenSSL's old way, without a standard"),
+                detail: format!(
+                    "its {label} is encrypted in OpenSSL's old way, without a standard"
+                ),
                 hint: Some("convert it once: openssl pkcs8 -topk8 -in OLD.pem -out NEW.pem"),
             });
         }
@@ -68,13 +70,16 @@ mod tests {
     fn several_blocks_with_text_between() {
         let text = "Bag Attributes\n-----BEGIN A-----\nAAEC\n-----END A-----\nmore\n-----BEGIN B C-----\nAw==\n-----END B C-----\n";
         let blocks = blocks(text, &Limits::default()).unwrap();
-        let found: Vec<_> = blocks.iter().map(|b| (b.label, b.decode().unwrap().to_vec())).collect();
+        let found: Vec<_> =
+            blocks.iter().map(|b| (b.label, b.decode().unwrap().to_vec())).collect();
         assert_eq!(found, [("A", vec![0, 1, 2]), ("B C", vec![3])]);
     }
 
     #[test]
     fn broken_blocks_are_faults() {
-        for text in ["-----BEGIN A", "-----BEGIN A-----\nAA", "-----BEGIN A-----\nAA==\n-----END B-----"] {
+        for text in
+            ["-----BEGIN A", "-----BEGIN A-----\nAA", "-----BEGIN A-----\nAA==\n-----END B-----"]
+        {
             assert!(blocks(text, &Limits::default()).is_err(), "{text}");
         }
         let bad = blocks("-----BEGIN A-----\n!!!!\n-----END A-----", &Limits::default()).unwrap();

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{self as alg, RsaPssSaltLength, UnparsedPublicKey, VerificationAlgorithm};
-use const_oid::db::{rfc5912, rfc8410};
+use aws_lc_rs::signature::{
+    self as alg, RsaPssSaltLength, UnparsedPublicKey, VerificationAlgorithm,
+};
 use const_oid::ObjectIdentifier;
+use const_oid::db::{rfc5912, rfc8410};
 use der::pem::LineEnding;
 use der::{Decode as _, EncodePem as _};
 use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
@@ -100,14 +102,19 @@ impl PublicKey {
         let bits = spki
             .subject_public_key
             .as_bytes()
-            .ok_or_else(|| Fault::key("the public key is malformed: its bit string has unused bits"))?
+            .ok_or_else(|| {
+                Fault::key("the public key is malformed: its bit string has unused bits")
+            })?
             .to_vec();
         let algorithm = algorithm(&spki, &bits)?;
         let key = Self { algorithm, spki: der.to_vec(), bits };
         // The library that will verify has the last word: the point is on the curve, and so on.
-        UnparsedPublicKey::new(key.verifiers().first().copied().unwrap_or(&alg::ED25519), &key.bits)
-            .parse()
-            .map_err(|_| Fault::key(format!("the {algorithm} public key is not valid")))?;
+        UnparsedPublicKey::new(
+            key.verifiers().first().copied().unwrap_or(&alg::ED25519),
+            &key.bits,
+        )
+        .parse()
+        .map_err(|_| Fault::key(format!("the {algorithm} public key is not valid")))?;
         Ok(key)
     }
 
@@ -180,7 +187,9 @@ impl PublicKey {
     /// keeps it apart from plain Ed25519.
     fn verifies_ed25519ph(&self, message: &[u8], signature: &[u8]) -> bool {
         use ed25519_dalek::{Digest as _, Sha512, Signature, VerifyingKey};
-        let Ok(bytes) = <&[u8; 32]>::try_from(self.bits.as_slice()) else { return false };
+        let Ok(bytes) = <&[u8; 32]>::try_from(self.bits.as_slice()) else {
+            return false;
+        };
         let (Ok(key), Ok(signature)) =
             (VerifyingKey::from_bytes(bytes), Signature::from_slice(signature))
         else {
@@ -194,7 +203,9 @@ impl PublicKey {
 fn algorithm(spki: &SubjectPublicKeyInfoRef<'_>, bits: &[u8]) -> Result<KeyAlgorithm, Fault> {
     let unsupported = |what: String| Fault::Key {
         detail: format!("{what} keys are not supported"),
-        hint: Some("supported are ECDSA on P-256, P-384 and P-521, Ed25519, and RSA from 3072 bits"),
+        hint: Some(
+            "supported are ECDSA on P-256, P-384 and P-521, Ed25519, and RSA from 3072 bits",
+        ),
     };
     match spki.algorithm.oid {
         rfc5912::ID_EC_PUBLIC_KEY => {
@@ -212,7 +223,9 @@ fn algorithm(spki: &SubjectPublicKeyInfoRef<'_>, bits: &[u8]) -> Result<KeyAlgor
             if bits.len() != point || bits.first() != Some(&4) {
                 return Err(Fault::Key {
                     detail: "the EC public key is not an uncompressed point".into(),
-                    hint: Some("convert it once: openssl ec -pubin -in OLD.pem -pubout -conv_form uncompressed -out NEW.pem"),
+                    hint: Some(
+                        "convert it once: openssl ec -pubin -in OLD.pem -pubout -conv_form uncompressed -out NEW.pem",
+                    ),
                 });
             }
             Ok(algorithm)
@@ -253,8 +266,11 @@ pub(super) fn verify_certificate_signature(
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    let Ok(spki) = SubjectPublicKeyInfoRef::from_der(issuer_spki) else { return false };
-    let Some(bits) = spki.subject_public_key.as_bytes() else { return false };
+    let Ok(spki) = SubjectPublicKeyInfoRef::from_der(issuer_spki) else {
+        return false;
+    };
+    let Some(bits) = spki.subject_public_key.as_bytes() else {
+        return false;
+    };
     UnparsedPublicKey::new(verifier, bits).verify(message, signature).is_ok()
 }
-

@@ -1,0 +1,153 @@
+//! Who may import whom (ARCHITECTURE.md), read off `cargo metadata`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+fn metadata() -> Value {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// For every package, by name: the packages that it is built with (no tests, no build scripts).
+fn normal_dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let names: BTreeMap<String, String> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+        let uses = edges.entry(names[&text(&node["id"])].clone()).or_default();
+        for dependency in node["deps"].as_array().unwrap() {
+            let normal =
+                dependency["dep_kinds"].as_array().unwrap().iter().any(|k| k["kind"].is_null());
+            if normal {
+                uses.insert(names[&text(&dependency["pkg"])].clone());
+            }
+        }
+    }
+    edges
+}
+
+fn reachable(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(next) = open.pop() {
+        for name in edges.get(&next).into_iter().flatten() {
+            if seen.insert(name.clone()) {
+                open.push(name.clone());
+            }
+        }
+    }
+    seen
+}
+
+/// Our crates, and those of ours that each may use.
+const FLOORS: [(&str, &[&str]); 3] =
+    [("bulla", &[]), ("bulla-cli", &["bulla"]), ("bulla-testkit", &["bulla"])];
+
+#[test]
+fn every_arrow_points_down() {
+    let edges = normal_dependencies(&metadata());
+    let ours: BTreeSet<&String> = edges.keys().filter(|name| name.starts_with("bulla")).collect();
+    assert_eq!(ours.len(), FLOORS.len(), "a new crate needs its place in FLOORS: {ours:?}");
+    for (name, allowed) in FLOORS {
+        let used: Vec<&str> = edges[name]
+            .iter()
+            .map(String::as_str)
+            .filter(|used| used.starts_with("bulla"))
+            .collect();
+        assert!(used.iter().all(|used| allowed.contains(used)), "{name} uses {used:?}");
+    }
+}
+
+#[test]
+fn the_library_reaches_no_runtime_no_network_and_no_terminal() {
+    let reached = reachable(&normal_dependencies(&metadata()), "bulla");
+    let forbidden = [
+        "tokio",
+        "async-std",
+        "smol",
+        "futures-executor",
+        "hyper",
+        "reqwest",
+        "ureq",
+        "isahc",
+        "curl",
+        "h2",
+        "rustls",
+        "native-tls",
+        "socket2",
+        "mio",
+        "clap",
+        "anstream",
+        "indicatif",
+        "webpki-roots",
+        "rustls-native-certs",
+    ];
+    let found: Vec<_> = forbidden.iter().filter(|name| reached.contains(**name)).collect();
+    assert!(found.is_empty(), "bulla reaches {found:?}");
+    // So that the test can fail: what it must reach is seen.
+    assert!(reached.contains("aws-lc-rs"));
+}
+
+#[test]
+fn no_unsafe_code_outside_of_the_hashing_crate() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (name, root) in [("bulla", "lib.rs"), ("bulla-cli", "main.rs"), ("bulla-testkit", "lib.rs")]
+    {
+        let text = std::fs::read_to_string(crates.join(name).join("src").join(root)).unwrap();
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{name}");
+    }
+}
+
+/// The library asks nobody: no clock, no environment, nothing printed.
+#[test]
+fn the_library_reads_no_clock_and_no_environment_and_prints_nothing() {
+    fn visit(folder: &Path, check: &mut dyn FnMut(&Path, &str)) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, check);
+            } else {
+                check(&path, &std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("bulla/src");
+    let forbidden = [
+        "std::env",
+        "env::var",
+        "SystemTime::now",
+        "Instant::now",
+        "Timestamp::now",
+        "println!",
+        "eprintln!",
+        "print!(",
+        "eprint!(",
+        "dbg!",
+        "available_parallelism",
+        "temp_dir",
+        "std::net",
+        "std::process",
+    ];
+    let mut files = 0;
+    visit(&source, &mut |path, text| {
+        files += 1;
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let found: Vec<_> = forbidden.iter().filter(|word| line.contains(**word)).collect();
+            assert!(found.is_empty(), "{}: {line}", path.display());
+        }
+    });
+    assert!(files > 20);
+}

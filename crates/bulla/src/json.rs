@@ -11,20 +11,17 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{
-    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess,
-    Visitor,
-};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Reads a document that is one object, refusing repeated keys.
 ///
 /// # Errors
 /// One line that says what is wrong and where, in the words of `serde_json`.
-pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
     read_any::<Object<T>>(text).map(|Object(value)| value)
 }
 
-fn read_any<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err("it is empty".into());
     }

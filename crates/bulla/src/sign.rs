@@ -191,17 +191,19 @@ pub fn sign(
         return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
     }
 
+    drop(payload);
+
     // Read back as a verifier would.
     let read = UnverifiedBundle::parse(&bundle, limits)
         .map_err(|_| Fault::Bug { what: "the new signature cannot be read back" })?;
+    let same_material = read.material == signed.material;
     let (encoding, bytes) = read
         .envelope
         .open(|encoding, message, signature| {
             encoding == Encoding::Dsse && signed.key.verifies(encoding, message, signature)
         })
         .ok_or(Fault::SignerBroken)?;
-    if OmsClaim::decode(bytes, encoding).as_ref() != Ok(&claim) || read.material != signed.material
-    {
+    if !same_material || OmsClaim::decode(&bytes, encoding).as_ref() != Ok(&claim) {
         return Err(Fault::Bug { what: "the new signature does not say what was signed" }.into());
     }
     Ok(SignedModel { bundle, manifest, claim, key: signed.key })

@@ -101,7 +101,7 @@ impl UnverifiedBundle {
     /// # Errors
     /// A [`Refusal`] with every reason.
     pub fn authenticate(
-        &self,
+        self,
         trust: &Trust,
         now: Timestamp,
         limits: &Limits,
@@ -129,11 +129,7 @@ impl UnverifiedBundle {
             .envelope
             .open(|encoding, message, signature| key.verifies(encoding, message, signature))
             .ok_or_else(|| Reason::BadSignature { signer: key.to_string() })?;
-        Ok(Authenticated {
-            value: Payload { bytes: bytes.to_vec(), encoding },
-            signed_by: signer,
-            checked_at: now,
-        })
+        Ok(Authenticated { value: Payload { bytes, encoding }, signed_by: signer, checked_at: now })
     }
 }
 
@@ -343,7 +339,7 @@ fn recognise_renamed(
     differences: Vec<Difference>,
     source: &dyn ModelSource,
     claim: &OmsClaim,
-    signed: &SignedFiles,
+    signed: &SignedFiles<'_>,
     listing: &Listing,
     limits: &Limits,
     work: Work<'_>,

@@ -18,6 +18,7 @@ pub enum Encoding {
 }
 
 /// A payload that is not known to be anybody's, with a signature.
+#[derive(Clone)]
 pub(crate) struct Envelope {
     payload: Vec<u8>,
     signature: Vec<u8>,
@@ -37,12 +38,12 @@ impl Envelope {
     /// Hands out the payload if `check(encoding, message, signature)` accepts it, exactly as it was
     /// received: it is never serialised again (trap 4).
     pub(crate) fn open(
-        &self,
+        self,
         check: impl Fn(Encoding, &[u8], &[u8]) -> bool,
-    ) -> Option<(Encoding, &[u8])> {
+    ) -> Option<(Encoding, Vec<u8>)> {
         let message = pre_authentication_encoding(&self.payload);
         if check(Encoding::Dsse, &message, &self.signature) {
-            return Some((Encoding::Dsse, &self.payload));
+            return Some((Encoding::Dsse, self.payload));
         }
         drop(message);
         if self.payload.len() > LEGACY_PAYLOAD_BYTES {
@@ -50,7 +51,7 @@ impl Envelope {
         }
         let message = model_signing_0_2_encoding(&self.payload);
         check(Encoding::ModelSigning0_2, &message, &self.signature)
-            .then_some((Encoding::ModelSigning0_2, &self.payload[..]))
+            .then_some((Encoding::ModelSigning0_2, self.payload))
     }
 
     /// The payload as text to show with the words "not verified"; for `inspect` and nothing else.
@@ -61,10 +62,8 @@ impl Envelope {
 
 /// PAE(type, body) of DSSE v1.0, `protocol.md`.
 pub(crate) fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
-    let mut message =
-        format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
-    message.extend_from_slice(payload);
-    message
+    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
+    [head.as_bytes(), payload].concat()
 }
 
 /// What 0.2.0 signed: another magic word, and Python's `repr` of the payload, with the length of

@@ -19,7 +19,7 @@ pub(crate) use dsse::Envelope;
 
 /// A signature file that was read and nothing more. There is no way from here to what it says was
 /// signed but through [`authenticate`](Self::authenticate).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct UnverifiedBundle {
     pub(crate) envelope: Envelope,
     pub(crate) material: Material,

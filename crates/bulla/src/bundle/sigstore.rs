@@ -1,5 +1,7 @@
 //! The Sigstore bundle's JSON, as far as OMS uses it.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
@@ -57,10 +59,11 @@ pub enum KeyHint {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct BundleJson {
+struct BundleJson<'a> {
     media_type: String,
     verification_material: Object<MaterialJson>,
-    dsse_envelope: Option<Object<EnvelopeJson>>,
+    #[serde(borrow)]
+    dsse_envelope: Option<Object<EnvelopeJson<'a>>>,
     message_signature: Option<IgnoredAny>,
 }
 
@@ -101,8 +104,10 @@ struct TimestampsJson {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct EnvelopeJson {
-    payload: String,
+struct EnvelopeJson<'a> {
+    /// Borrowed from the file: it is most of it.
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
     payload_type: String,
     signatures: Vec<Object<SignatureJson>>,
 }
@@ -117,7 +122,7 @@ struct SignatureJson {
 }
 
 pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, Reason> {
-    let bundle: BundleJson = json::read(bytes).map_err(malformed)?;
+    let bundle: BundleJson<'_> = json::read(bytes).map_err(malformed)?;
     if bundle.media_type != MEDIA_TYPE && !OLDER_MEDIA_TYPES.contains(&bundle.media_type.as_str()) {
         return Err(Reason::WrongMediaType { found: bundle.media_type });
     }
@@ -225,9 +230,16 @@ pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> V
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct OutEnvelope<'a> {
-        payload: String,
+        payload: Base64<'a>,
         payload_type: &'a str,
         signatures: [SignatureJson; 1],
+    }
+    /// Encoded as it is written: a payload can be large.
+    struct Base64<'a>(&'a [u8]);
+    impl Serialize for Base64<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(&base64::display::Base64Display::new(self.0, &STANDARD))
+        }
     }
     let certificate = |der: &Vec<u8>| serde_json::json!({ "rawBytes": STANDARD.encode(der) });
     let verification_material = match material {
@@ -249,7 +261,7 @@ pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> V
         media_type: MEDIA_TYPE,
         verification_material,
         dsse_envelope: OutEnvelope {
-            payload: STANDARD.encode(payload),
+            payload: Base64(payload),
             payload_type: PAYLOAD_TYPE,
             signatures: [SignatureJson {
                 sig: STANDARD.encode(signature),
@@ -258,7 +270,8 @@ pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> V
         },
     };
     // Strings and numbers only: this cannot fail.
-    let mut text = serde_json::to_vec(&out).unwrap_or_default();
+    let mut text = Vec::with_capacity(payload.len() / 3 * 4 + 8192);
+    let _ = serde_json::to_writer(&mut text, &out);
     text.push(b'\n');
     text
 }

@@ -15,13 +15,14 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// A statement whose predicate is still to be read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Statement {
+pub(crate) struct Statement<'a> {
     #[serde(rename = "_type")]
     kind: String,
     subject: Vec<Object<Subject>>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
-    predicate: Box<RawValue>,
+    #[serde(borrow)]
+    predicate: &'a RawValue,
 }
 
 /// An in-toto resource descriptor, as far as a subject needs it; other members are ignored.
@@ -31,8 +32,8 @@ pub(crate) struct Subject {
     pub(crate) digest: std::collections::BTreeMap<String, String>,
 }
 
-impl Statement {
-    fn read(payload: &[u8]) -> Result<Self, Reason> {
+impl<'a> Statement<'a> {
+    fn read(payload: &'a [u8]) -> Result<Self, Reason> {
         let statement: Self = json::read(payload).map_err(malformed)?;
         if statement.kind != STATEMENT_TYPE {
             return Err(malformed(format!(

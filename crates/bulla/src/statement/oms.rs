@@ -1,5 +1,6 @@
 //! The OMS statement: which files a model has, with which digests (OMS v1.0 §5).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
@@ -71,9 +72,9 @@ pub struct SignedFile {
 
 /// The signed files of a claim by name.
 #[derive(Debug)]
-pub(crate) struct SignedFiles(pub(crate) BTreeMap<ModelPath, SignedFile>);
+pub(crate) struct SignedFiles<'a>(pub(crate) Cow<'a, BTreeMap<ModelPath, SignedFile>>);
 
-impl SignedPaths for SignedFiles {
+impl SignedPaths for SignedFiles<'_> {
     fn covers(&self, path: &str) -> bool {
         self.0.contains_key(path)
     }
@@ -93,11 +94,11 @@ impl SignedPaths for SignedFiles {
 #[derive(Serialize, Deserialize)]
 struct ResourceJson<'a> {
     #[serde(borrow)]
-    name: std::borrow::Cow<'a, str>,
+    name: Cow<'a, str>,
     #[serde(borrow)]
-    digest: std::borrow::Cow<'a, str>,
+    digest: Cow<'a, str>,
     #[serde(borrow)]
-    algorithm: std::borrow::Cow<'a, str>,
+    algorithm: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,18 +163,22 @@ impl OmsClaim {
     ///
     /// # Errors
     /// [`Reason::OtherLayout`] when the signature is for a single file and the model is not.
-    pub(crate) fn files(&self, name: &ModelPath, layout: Layout) -> Result<SignedFiles, Reason> {
+    pub(crate) fn files(
+        &self,
+        name: &ModelPath,
+        layout: Layout,
+    ) -> Result<SignedFiles<'_>, Reason> {
         let single = "a single file";
         match (&self.content, layout) {
-            (Content::Named(files), Layout::Directory) => Ok(SignedFiles(files.clone())),
+            (Content::Named(files), Layout::Directory) => Ok(SignedFiles(Cow::Borrowed(files))),
             (Content::Named(files), Layout::SingleFile) => {
                 if files.len() != 1 || files.keys().any(|path| path.as_str().contains('/')) {
                     return Err(Reason::OtherLayout { signed: "a directory", found: single });
                 }
-                Ok(SignedFiles(files.clone()))
+                Ok(SignedFiles(Cow::Borrowed(files)))
             }
             (Content::Unnamed(file), Layout::SingleFile) => {
-                Ok(SignedFiles(BTreeMap::from([(name.clone(), file.clone())])))
+                Ok(SignedFiles(Cow::Owned(BTreeMap::from([(name.clone(), file.clone())]))))
             }
             (Content::Unnamed(_), Layout::Directory) => {
                 Err(Reason::OtherLayout { signed: single, found: "a directory" })
@@ -282,7 +287,7 @@ impl OmsClaim {
     }
 }
 
-fn decode_v1(statement: Statement) -> Result<OmsClaim, Reason> {
+fn decode_v1(statement: Statement<'_>) -> Result<OmsClaim, Reason> {
     // 1. The type, any minor version of 1.
     let minor = statement
         .predicate_type
@@ -439,45 +444,51 @@ fn split_shard_name(name: &str) -> Result<(&str, (u64, u64)), Reason> {
 /// Puts the pieces of each file together: no name twice, and shards without a gap or an overlap.
 fn content(mut pieces: Vec<(&str, (u64, u64), Digest)>, method: Method) -> Result<Content, Reason> {
     pieces.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    let mut files: BTreeMap<&str, SignedFile> = BTreeMap::new();
-    for (name, (start, end), digest) in pieces {
-        let file = files.entry(name).or_default();
-        match method {
-            Method::Files => {
-                if !file.digests.is_empty() {
-                    return Err(malformed(format!("it lists {name:?} twice")));
-                }
-            }
-            Method::Shards(size) => {
-                let shard = format_args!("{name}:{start}:{end}").to_string();
-                let before = file.size.unwrap_or(0);
-                if start < before {
-                    return Err(malformed(format!(
-                        "the shard {shard:?} overlaps another or stands twice"
-                    )));
-                }
-                if start != before {
-                    return Err(malformed(format!("there is a gap before the shard {shard:?}")));
-                }
-                let whole_before = before.is_multiple_of(size.get());
-                if end <= start || end - start > size.get() || !whole_before {
-                    return Err(malformed(format!(
-                        "the shard {shard:?} does not fit the shard_size {size}"
-                    )));
-                }
-                file.size = Some(end);
-            }
+    let single = pieces.first().is_some_and(|(first, ..)| pieces.iter().all(|p| p.0 == *first));
+    let mut files = BTreeMap::new();
+    for group in pieces.chunk_by(|a, b| a.0 == b.0) {
+        let Some((name, ..)) = group.first() else { continue };
+        let file = signed_file(name, group, method)?;
+        if single && *name == UNNAMED {
+            return Ok(Content::Unnamed(file));
         }
-        file.digests.push(digest);
+        let path = ModelPath::parse(name)
+            .map_err(|why| malformed(format!("the file name {name:?} is invalid: {why}")))?;
+        files.insert(path, file);
     }
-    if files.len() == 1
-        && let Some(file) = files.remove(UNNAMED)
-    {
-        return Ok(Content::Unnamed(file));
+    Ok(Content::Named(files))
+}
+
+/// The pieces of one file, in order of their ranges.
+fn signed_file(
+    name: &str,
+    pieces: &[(&str, (u64, u64), Digest)],
+    method: Method,
+) -> Result<SignedFile, Reason> {
+    let digests = pieces.iter().map(|piece| piece.2).collect();
+    let Method::Shards(shard_size) = method else {
+        if pieces.len() > 1 {
+            return Err(malformed(format!("it lists {name:?} twice")));
+        }
+        return Ok(SignedFile { size: None, digests });
+    };
+    let mut size = 0;
+    for (_, (start, end), _) in pieces {
+        let shard = format!("{name}:{start}:{end}");
+        if *start < size {
+            return Err(malformed(format!("the shard {shard:?} overlaps another or stands twice")));
+        }
+        if *start > size {
+            return Err(malformed(format!("there is a gap before the shard {shard:?}")));
+        }
+        // All but the last are full.
+        let fits = end > start && end - start <= shard_size.get();
+        if !fits || !size.is_multiple_of(shard_size.get()) {
+            return Err(malformed(format!(
+                "the shard {shard:?} does not fit the shard_size {shard_size}"
+            )));
+        }
+        size = *end;
     }
-    let named = files.into_iter().map(|(name, file)| match ModelPath::parse(name) {
-        Ok(path) => Ok((path, file)),
-        Err(why) => Err(malformed(format!("the file name {name:?} is invalid: {why}"))),
-    });
-    Ok(Content::Named(named.collect::<Result<_, _>>()?))
+    Ok(SignedFile { size: Some(size), digests })
 }

@@ -12,7 +12,7 @@ use crate::model::{Method, ModelPath, Recipe};
 
 pub(super) const PREDICATE_TYPE: &str = "https://model_signing/Digests/v0.1";
 
-pub(super) fn decode(statement: &Statement) -> Result<OmsClaim, Reason> {
+pub(super) fn decode(statement: &Statement<'_>) -> Result<OmsClaim, Reason> {
     if statement.subject.is_empty() {
         return Err(malformed("it lists no file"));
     }

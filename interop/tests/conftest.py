@@ -64,6 +64,15 @@ def model(tmp_path):
     return root
 
 
+@pytest.fixture
+def small(tmp_path):
+    """A directory with one file."""
+    root = tmp_path / "small"
+    root.mkdir()
+    (root / "weights").write_bytes(b"weights")
+    return root
+
+
 CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 
 

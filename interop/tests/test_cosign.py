@@ -13,14 +13,6 @@ def cosign(*arguments, **how):
     return run(COSIGN, *arguments, **how)
 
 
-@pytest.fixture
-def small(tmp_path):
-    model = tmp_path / "small"
-    model.mkdir()
-    (model / "weights").write_bytes(b"weights")
-    return model
-
-
 def test_bulla_signs_with_a_key_of_cosign(tmp_path, small):
     cosign("generate-key-pair", "--output-key-prefix", tmp_path / "cosign", COSIGN_PASSWORD="secret")
     private, public = tmp_path / "cosign.key", tmp_path / "cosign.pub"

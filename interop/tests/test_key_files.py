@@ -9,14 +9,6 @@ RSA = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]
 ED = ["-algorithm", "ED25519"]
 
 
-@pytest.fixture
-def small(tmp_path):
-    model = tmp_path / "small"
-    model.mkdir()
-    (model / "weights").write_bytes(b"weights")
-    return model
-
-
 def signs(model, private, public, **environment):
     bulla("sign", model, "--key", private, **environment)
     bulla("verify", model, "--key", public)

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::bundle::{KeyHint, Material, UnverifiedBundle};
-use crate::error::Failure;
+use crate::error::{Failure, Fault};
 use crate::limits::Limits;
 use crate::trust::{Certificate, KeyFileFormat, KeyPair, PrivateKeyFile, PublicKey};
 
@@ -135,6 +135,13 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
         && text.contains("-----BEGIN ")
     {
         return describe_pem(text, limits);
+    }
+    if bytes.len() as u64 <= limits.bundle_bytes && !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Fault::Key {
+            detail: "it is neither a signature nor a PEM key or certificate".into(),
+            hint: Some("give a model.sig, a key, a certificate, or a directory with a model.sig"),
+        }
+        .into());
     }
     let bundle = UnverifiedBundle::parse(bytes, limits)?;
     let (key_hint, certificates) = match bundle.material() {

@@ -5,8 +5,9 @@
 use serde::Serialize;
 
 use crate::error::{Failure, Reason};
-use crate::model::{Difference, Irregular, Manifest, ModelPath, ModelSource};
+use crate::model::{Difference, Irregular, Manifest, ModelSource};
 use crate::statement::oms::OmsClaim;
+use crate::text::Printable;
 use crate::verify::{Notice, SignedBy, VerifiedModel};
 
 /// The outcome for one model.
@@ -223,13 +224,14 @@ impl NoticeReport {
     /// Of a notice.
     #[must_use]
     pub fn of(notice: &Notice) -> Self {
-        let list = |paths: &[ModelPath]| {
-            let mut shown: Vec<String> = paths.iter().take(5).map(ToString::to_string).collect();
+        fn list<T: AsRef<str>>(paths: &[T]) -> String {
+            let mut shown: Vec<String> =
+                paths.iter().take(5).map(|p| Printable(p.as_ref()).to_string()).collect();
             if paths.len() > 5 {
                 shown.push(format!("and {} more", paths.len() - 5));
             }
             shown.join(", ")
-        };
+        }
         let (code, message) = match notice {
             Notice::IgnoredByCaller(paths) => (
                 "ignored-by-caller",

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -97,6 +97,7 @@ fn unnamed(
     mode: Mode,
     existing: Existing,
 ) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd as _;
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = fill(rustix::fs::openat(directory, ".", flags, mode)?, bytes)?;
     // linkat(2): the way to name an unnamed file without privileges.

@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::Limits;
 use crate::model::{
-    self, Difference, Layout, Listing, Manifest, Method, ModelPath, ModelSource, Scope, Work,
+    self, Difference, Listing, Manifest, Method, ModelPath, ModelSource, Scope, Work,
 };
 use crate::statement::oms::{Dialect, OmsClaim, SignedFile, SignedFiles};
 use crate::trust::{self, Certificate, Kind, PublicKey, SignerName, Trust, TrustedPath};
@@ -232,8 +232,8 @@ pub struct Options {
 pub enum Notice {
     /// Weaker: the caller passed over unsigned files here.
     IgnoredByCaller(Vec<ModelPath>),
-    /// Weaker: these unsigned files are there.
-    UnsignedFiles(Vec<ModelPath>),
+    /// Weaker: these are there and not signed; links and devices among them, by name.
+    UnsignedFiles(Vec<String>),
     /// Weaker: a signature of model-signing 0.2.0.
     OldFormat,
     /// The signature of this single file does not bind its name.
@@ -279,21 +279,7 @@ impl Authenticated<OmsClaim> {
         let recipe = &claim.recipe;
 
         // 1. What is signed, and what is there. The recipe is obeyed because its signature holds.
-        let unnamed = ModelPath::parse(source.name());
-        let signed = match (unnamed, source.layout()) {
-            (Ok(name), layout) => claim.files(&name, layout)?,
-            (Err(_), Layout::Directory) => {
-                let any = ModelPath::parse("model").map_err(|_| Fault::Bug { what: "a name" })?;
-                claim.files(&any, Layout::Directory)?
-            }
-            (Err(why), Layout::SingleFile) => {
-                return Err(Reason::from(Difference::Irregular(model::Irregular {
-                    name: source.name().to_owned(),
-                    why: model::Unusable::BadName(why),
-                }))
-                .into());
-            }
-        };
+        let signed = claim.files(source.name(), source.layout())?;
         let mut scope = Scope::to_verify(recipe, &signed);
         for path in options.ignore.iter().chain(&options.signature_path) {
             scope.ignore(path.clone());
@@ -314,10 +300,13 @@ impl Authenticated<OmsClaim> {
         if options.ignore_unsigned_files {
             differences.retain(|difference| match difference {
                 Difference::Extra { path, .. } => {
-                    unsigned.push(path.clone());
+                    unsigned.push(path.as_str().to_owned());
                     false
                 }
-                Difference::Irregular(what) => signed.0.contains_key(what.name.as_str()),
+                Difference::Irregular(what) if !signed.0.contains_key(what.name.as_str()) => {
+                    unsigned.push(what.name.clone());
+                    false
+                }
                 _ => true,
             });
         }
@@ -375,7 +364,7 @@ fn notices(
     claim: &OmsClaim,
     listing: &Listing,
     options: &Options,
-    unsigned: Vec<ModelPath>,
+    unsigned: Vec<String>,
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
     if claim.dialect == Dialect::V0_2 {

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bulla::{Limits, UnverifiedBundle};
 use bulla_testkit::bundles::{TestSigner, statement};
 use bulla_testkit::{models, refusal, refused};
@@ -276,6 +278,40 @@ fn another_key_signed() {
 }
 
 #[test]
+fn trap_4_the_bytes_received_are_what_is_verified() {
+    let (_folder, model, signer, _) = signed();
+    let statement = statement(&[("a", b"1"), ("b", b"2")]);
+    // Any spelling of the JSON may be signed …
+    let pretty = serde_json::to_vec_pretty(&statement).unwrap();
+    let bundle = signer.bundle_of(&pretty);
+    signer.verify(&model, &bundle).unwrap();
+    // … and no other spelling of the same statement stands for it.
+    let compact = serde_json::to_vec(&statement).unwrap();
+    let mut changed: Value = serde_json::from_slice(&bundle).unwrap();
+    changed["dsseEnvelope"]["payload"] = STANDARD.encode(compact).into();
+    let bytes = serde_json::to_vec(&changed).unwrap();
+    assert_eq!(refused(signer.verify(&model, &bytes)), ["bad-signature"]);
+}
+
+#[test]
+fn rule_2_a_signature_over_a_file_is_not_one_over_an_envelope() {
+    use bulla::sign::{Signer as _, ToSign};
+    let (_folder, model, signer, _) = signed();
+    let payload = serde_json::to_vec(&statement(&[("a", b"1"), ("b", b"2")])).unwrap();
+    let kind = "application/vnd.in-toto+json";
+    for message in [
+        payload.clone(),
+        STANDARD.encode(&payload).into_bytes(),
+        format!("DSSEv1 4 text {} {}", payload.len(), String::from_utf8_lossy(&payload)).into(),
+        format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into(),
+    ] {
+        let signed = signer.signer().sign(ToSign::Message(&message)).unwrap();
+        let bundle = bulla::bundle::encode(&signed.material, &payload, &signed.signature);
+        assert_eq!(refused(signer.verify(&model, &bundle)), ["bad-signature"]);
+    }
+}
+
+#[test]
 fn every_kind_of_key_signs_and_is_bound() {
     use bulla::KeyAlgorithm::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa};
     let folder = tempfile::tempdir().unwrap();
@@ -336,7 +372,7 @@ fn ed25519_in_both_ways() {
 }
 
 #[test]
-fn trust_in_nobody_cannot_be_said() {
+fn trap_9_trust_in_nobody_cannot_be_said() {
     assert!(bulla::Trust::keys(Vec::new()).is_err());
     assert!(bulla::Trust::certificate_authorities(Vec::new(), None).is_err());
 }

@@ -121,7 +121,7 @@ fn another_ones_intermediate() {
 }
 
 #[test]
-fn expired_or_not_yet_valid() {
+fn trap_8_expired_or_not_yet_valid() {
     for (at, code) in [
         ("2025-12-31T23:59:59Z", "certificate-not-yet-valid"),
         ("2027-01-01T00:00:01Z", "certificate-expired"),

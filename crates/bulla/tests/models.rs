@@ -478,7 +478,12 @@ fn rule_3_weaker_checks_say_so_and_exempt_no_signed_file() {
     let Some(Notice::UnsignedFiles(files)) = verified.notices().first() else {
         panic!("{:?}", verified.notices());
     };
-    assert_eq!(files, &[path("cache/x"), path("cache/y")]);
+    assert_eq!(files, &["cache/x", "cache/y"]);
+    symlink("a-b", model.join("link")).unwrap();
+    let verified = verify_with(&signer, &model, &bundle, &any).unwrap();
+    let files = Notice::UnsignedFiles(["cache/x", "cache/y", "link"].map(String::from).into());
+    assert!(verified.notices().contains(&files));
+    std::fs::remove_file(model.join("link")).unwrap();
 
     std::fs::write(model.join("weights.bin"), b"changed").unwrap();
     assert_eq!(refused(verify_with(&signer, &model, &bundle, &ignore)), ["changed"]);

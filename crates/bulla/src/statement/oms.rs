@@ -163,11 +163,7 @@ impl OmsClaim {
     ///
     /// # Errors
     /// [`Reason::OtherLayout`] when the signature is for a single file and the model is not.
-    pub(crate) fn files(
-        &self,
-        name: &ModelPath,
-        layout: Layout,
-    ) -> Result<SignedFiles<'_>, Reason> {
+    pub(crate) fn files(&self, name: &str, layout: Layout) -> Result<SignedFiles<'_>, Reason> {
         let single = "a single file";
         match (&self.content, layout) {
             (Content::Named(files), Layout::Directory) => Ok(SignedFiles(Cow::Borrowed(files))),
@@ -178,7 +174,10 @@ impl OmsClaim {
                 Ok(SignedFiles(Cow::Borrowed(files)))
             }
             (Content::Unnamed(file), Layout::SingleFile) => {
-                Ok(SignedFiles(Cow::Owned(BTreeMap::from([(name.clone(), file.clone())]))))
+                // A name that no path can have is reported by whoever lists the model.
+                let path = ModelPath::parse(name).ok();
+                let named = path.map(|path| (path, file.clone())).into_iter().collect();
+                Ok(SignedFiles(Cow::Owned(named)))
             }
             (Content::Unnamed(_), Layout::Directory) => {
                 Err(Reason::OtherLayout { signed: single, found: "a directory" })

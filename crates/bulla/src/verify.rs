@@ -10,6 +10,7 @@
 //! Each arrow is the only way across: an [`Authenticated`] value is made here, by
 //! [`UnverifiedBundle::authenticate`], and nowhere else.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use crate::limits::Limits;
 use crate::model::{
     self, Difference, Listing, Manifest, Method, ModelPath, ModelSource, Scope, Work,
 };
-use crate::statement::oms::{Dialect, OmsClaim, SignedFile, SignedFiles};
+use crate::statement::oms::{Dialect, OmsClaim, SignedFiles};
 use crate::trust::{self, Certificate, Kind, PublicKey, SignerName, Trust, TrustedPath};
 
 /// A value that somebody trusted has signed.
@@ -289,7 +290,7 @@ impl Authenticated<OmsClaim> {
 
         // 2. Measure what is signed and can still be equal.
         let fits = |file: &&model::Found| {
-            signed.0.get(&file.path).is_some_and(|s| recipe.size_fits(s, file.identity.size))
+            signed.0.get(&file.path).is_some_and(|s| s.can_have_size(file.identity.size))
         };
         let files: Vec<model::Found> = listing.files.iter().filter(fits).cloned().collect();
         let manifest = Manifest::measure(&source, recipe, &files, work)?;
@@ -333,10 +334,11 @@ fn recognise_renamed(
     limits: &Limits,
     work: Work<'_>,
 ) -> Result<Vec<Difference>, Fault> {
-    let missing: Vec<&SignedFile> = differences
+    // Sizes of the missing files; `None` among them where the signature does not tell any.
+    let missing: HashSet<Option<u64>> = differences
         .iter()
         .filter_map(|d| match d {
-            Difference::Missing { path, .. } => signed.0.get(path),
+            Difference::Missing { signed_size, .. } => Some(*signed_size),
             _ => None,
         })
         .collect();
@@ -345,7 +347,7 @@ fn recognise_renamed(
         .files
         .iter()
         .filter(|file| !signed.0.contains_key(&file.path))
-        .filter(|file| missing.iter().any(|m| claim.recipe.size_fits(m, file.identity.size)))
+        .filter(|file| missing.contains(&None) || missing.contains(&Some(file.identity.size)))
         .filter(|file| {
             let affordable = budget.checked_sub(file.identity.size);
             budget = affordable.unwrap_or(budget);

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bulla::model::Method;
+use bulla::model::{Found, Identity, Layout, Listing, Method, ModelFile, Scope};
 use bulla::{
     Compatibility, Fault, HashAlgorithm, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel,
     Notice, Options, Progress, Recipe, Work, verify,
@@ -442,6 +442,73 @@ fn rule_16_what_is_opened_is_what_was_signed() {
     let handle = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     handle.set_modified(before.modified().unwrap()).unwrap();
     assert!(verified.open_verified(&path("config.json")).is_err());
+}
+
+/// A model in memory, whose file is something else the second time, with the same identity.
+#[derive(Debug)]
+struct TwoFaced {
+    opened: std::sync::atomic::AtomicUsize,
+    after: &'static [u8],
+}
+
+impl bulla::ModelSource for TwoFaced {
+    fn name(&self) -> &str {
+        "memory"
+    }
+    fn layout(&self) -> Layout {
+        Layout::Directory
+    }
+    fn list(&self, _: &Scope<'_>, _: &Limits) -> Result<Listing, Fault> {
+        let files = vec![Found::new(path("weights"), IDENTITY)];
+        Ok(Listing { files, ..Listing::default() })
+    }
+    fn open(&self, _: &Found) -> Result<Box<dyn ModelFile>, Fault> {
+        let first = self.opened.fetch_add(1, Ordering::SeqCst) == 0;
+        Ok(Box::new(Memory(if first { b"good" } else { self.after })))
+    }
+}
+
+const IDENTITY: Identity = Identity { size: 4, state: [0; 6] };
+
+struct Memory(&'static [u8]);
+
+impl ModelFile for Memory {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let rest = self.0.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        // One byte at a time: short reads are allowed.
+        let count = rest.len().min(buffer.len()).min(1);
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+    fn identity(&self) -> std::io::Result<Identity> {
+        Ok(IDENTITY)
+    }
+}
+
+#[test]
+fn rule_16_what_is_opened_is_hashed_whatever_its_identity_says() {
+    let signer = TestSigner::default();
+    let statement = bulla_testkit::bundles::statement(&[("weights", b"good")]);
+    let bundle = signer.bundle_of(&serde_json::to_vec(&statement).unwrap());
+    for (after, good) in [(&b"good"[..], true), (b"evil", false), (b"goo", false), (b"", false)] {
+        let source = TwoFaced { opened: 0.into(), after };
+        let verified = verify::verify(
+            &bundle,
+            source,
+            &signer.trust,
+            bulla_testkit::now(),
+            &Options::default(),
+            &Limits::default(),
+            work(),
+        )
+        .unwrap();
+        let opened = verified.open_verified(&path("weights"));
+        if good {
+            assert_eq!(opened.unwrap().as_ref(), after);
+        } else {
+            assert_eq!(refused(opened), ["changed"]);
+        }
+    }
 }
 
 fn verify_with(

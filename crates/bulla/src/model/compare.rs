@@ -1,13 +1,13 @@
 //! What differs between the model that was signed and the one that is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::manifest::{Manifest, Measured};
 use super::path::ModelPath;
-use super::recipe::{Method, Recipe};
+use super::recipe::Method;
 use super::source::{Irregular, Listing};
 use crate::digest::Digest;
 use crate::statement::oms::SignedFile;
@@ -106,10 +106,11 @@ pub(crate) fn compare(
     let mut differences = Vec::new();
     let listed: BTreeMap<&ModelPath, u64> =
         listing.files.iter().map(|f| (&f.path, f.identity.size)).collect();
+    let irregular: HashSet<&str> = listing.irregular.iter().map(|i| i.name.as_str()).collect();
     for (path, signed) in signed {
         let Some(&size) = listed.get(path) else {
             // A link or a device in its place is reported as such.
-            if !listing.irregular.iter().any(|i| i.name == path.as_str()) {
+            if !irregular.contains(path.as_str()) {
                 differences
                     .push(Difference::Missing { path: path.clone(), signed_size: signed.size });
             }
@@ -192,13 +193,6 @@ pub fn collisions<'a>(names: impl Iterator<Item = &'a ModelPath>) -> Vec<Vec<&'a
         folded.entry(key).or_default().push(name);
     }
     folded.into_values().filter(|group| group.len() > 1).collect()
-}
-
-impl Recipe {
-    /// Whether a listed file has the size that was signed, as far as the recipe tells.
-    pub(crate) fn size_fits(&self, signed: &SignedFile, size: u64) -> bool {
-        signed.size.is_none_or(|signed| signed == size)
-    }
 }
 
 #[cfg(test)]

@@ -118,11 +118,7 @@ impl ModelSource for LocalModel {
                 let mut found = Listing::default();
                 match ModelPath::parse(&self.name) {
                     Ok(path) if !self.name.contains(char::REPLACEMENT_CHARACTER) => {
-                        found.files.push(Found {
-                            path,
-                            identity: identity_of(&stat),
-                            behind_link: None,
-                        });
+                        found.files.push(Found::new(path, identity_of(&stat)));
                     }
                     Ok(_) => found
                         .irregular

@@ -75,6 +75,14 @@ pub struct Found {
     pub(crate) behind_link: Option<ModelPath>,
 }
 
+impl Found {
+    /// A file that is where its name says.
+    #[must_use]
+    pub fn new(path: ModelPath, identity: Identity) -> Self {
+        Self { path, identity, behind_link: None }
+    }
+}
+
 /// What a walk found.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {

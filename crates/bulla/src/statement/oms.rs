@@ -70,6 +70,13 @@ pub struct SignedFile {
     pub digests: Vec<Digest>,
 }
 
+impl SignedFile {
+    /// Whether a file of this size can be the signed one, as far as the signature tells.
+    pub(crate) fn can_have_size(&self, size: u64) -> bool {
+        self.size.is_none_or(|signed| signed == size)
+    }
+}
+
 /// The signed files of a claim by name.
 #[derive(Debug)]
 pub(crate) struct SignedFiles<'a>(pub(crate) Cow<'a, BTreeMap<ModelPath, SignedFile>>);

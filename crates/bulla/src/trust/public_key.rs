@@ -274,3 +274,37 @@ pub(super) fn verify_certificate_signature(
     };
     UnparsedPublicKey::new(verifier, bits).verify(message, signature).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weak_rsa_keys_are_refused() {
+        let pem = "-----BEGIN PUBLIC KEY-----\n\
+            MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAynroqDStQxcldgJlvypn\n\
+            kHlTnn7UVx5nI+vgwETCcWqZ9RjNWU+lqEpPCn2NBJFOU6/gAEQBVlYy1EkT5SqU\n\
+            giHTaGALYL7TOUcNgXV7kIGhq3s1xbUJIAixpjd7d3odBxkpavTQNCA/jLB1zY5W\n\
+            lOuk6BxO6AMjAOgayVDVV8dmYJgv3sMTB74w8Wsk5+TGd/1LSEzVQiPpSLqVeg93\n\
+            ET4PzsHGmGE29jdChiJPWtEpvlWIaXSShvwDATZSaq6epbeIYpOgh+VZBrvvPRqV\n\
+            5UKPbZ9/Az0tUOocGwqZBOkauKLi2/MGn4Y/V/U+5Dy3pqWqn5IVx9VqAv4TuF5X\n\
+            SwIDAQAB\n\
+            -----END PUBLIC KEY-----\n";
+        let fault = PublicKey::from_pem(pem, &Limits::default()).unwrap_err();
+        assert!(fault.to_string().contains("2048 bits"), "{fault}");
+    }
+
+    #[test]
+    fn a_public_key_file_holds_one_public_key() {
+        let key = super::super::KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        let pem = key.public().to_pem();
+        let limits = Limits::default();
+        let read = |text: &str| PublicKey::from_pem(text, &limits);
+        assert_eq!(&read(&pem).unwrap(), key.public());
+        assert_eq!(&read(&format!("A comment.\n{pem}Another.\n")).unwrap(), key.public());
+        assert_eq!(&read(&pem.replace('\n', "\r\n")).unwrap(), key.public());
+        assert!(read(&format!("{pem}{pem}")).is_err());
+        assert!(read(&key.to_plain_pem().unwrap()).is_err());
+        assert!(read("").is_err());
+    }
+}

@@ -158,12 +158,16 @@ pub(crate) struct WorkArguments {
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = byte_size)]
     #[arg(help_heading = "Work")]
     max_bundle_size: u64,
+    /// Most bytes that a model's files may have together [default: any number]
+    #[arg(long, value_name = "BYTES", value_parser = byte_size, help_heading = "Work")]
+    max_model_size: Option<u64>,
 }
 
 impl WorkArguments {
     pub(crate) fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         limits.bundle_bytes = self.max_bundle_size;
+        limits.model_bytes = self.max_model_size.unwrap_or(u64::MAX);
         limits
     }
 
@@ -179,6 +183,31 @@ pub(crate) struct PasswordArguments {
     /// Read the private key's password from a file [else BULLA_PASSWORD, COSIGN_PASSWORD, a prompt]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Reads the command line; ends the program if there is nothing to do.
+pub(crate) fn parse() -> Cli {
+    let given: Vec<OsString> = with_hyphens(std::env::args_os()).collect();
+    let error = match Cli::try_parse_from(&given) {
+        Ok(cli) => return cli,
+        Err(error) => error,
+    };
+    if !error.use_stderr() {
+        error.exit(); // help and version
+    }
+    // The message repeats what was given, and a hostile directory may have given it (`bulla verify *`).
+    let harmless = given
+        .iter()
+        .map(|argument| OsString::from(bulla::Printable(&argument.to_string_lossy()).to_string()));
+    match Cli::try_parse_from(harmless) {
+        Err(harmless) => harmless.exit(),
+        Ok(_) => {
+            eprintln!(
+                "error: the arguments are not valid text; for more information, try '--help'"
+            );
+            std::process::exit(error.exit_code())
+        }
+    }
 }
 
 /// Underscores in the names of flags read as hyphens, for model_signing 1.1.1 spells them so.

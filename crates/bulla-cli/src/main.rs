@@ -13,13 +13,11 @@ mod ui;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::arguments::{Cli, Command};
+use crate::arguments::Command;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(arguments::with_hyphens(std::env::args_os()));
+    let cli = arguments::parse();
     let ui = Ui::new(&cli.output);
     let (name, result) = match &cli.command {
         Command::Sign(arguments) => ("sign", commands::sign::run(arguments, &ui)),

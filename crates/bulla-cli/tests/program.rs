@@ -128,6 +128,12 @@ fn a_verdict_that_cannot_be_printed_is_not_a_yes() {
     bench.run(&["sign", "model", "--key", "signer.key"], 0);
     let output = bench.shell("\"$BULLA\" verify model --key signer.pub >/dev/full");
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    // And a "no" stays one.
+    std::fs::write(bench.model.join("extra"), b"x").unwrap();
+    for to in ["2>/dev/full", "--json >/dev/full", "2>&-"] {
+        let output = bench.shell(&format!("\"$BULLA\" verify model --key signer.pub {to}"));
+        assert_eq!(output.status.code(), Some(1), "{to}: {}", said(&output));
+    }
 }
 
 #[test]
@@ -140,7 +146,9 @@ fn nothing_waits_for_a_fifo_or_a_password() {
     assert!(made.env("BULLA_PASSWORD", "secret").status().unwrap().success());
     for (arguments, code) in [
         (&["verify", "model", "--key", "signer.pub"][..], 3),
-        (&["sign", "model", "--key", "locked.key"], 3),
+        (&["inspect", "model"], 3),
+        (&["sign", "model", "--key", "signer.key"], 3),
+        (&["sign", "model", "--key", "locked.key", "--output", "elsewhere.sig"], 3),
         (&["key", "show", "locked.key"], 3),
         (&["key", "generate", "--output", "another.key"], 3),
     ] {
@@ -169,6 +177,24 @@ fn keys_are_private_and_are_never_overwritten() {
     std::fs::remove_file(bench.folder.path().join("signer.pub")).unwrap();
     bench.run(&["key", "generate", "--no-password", "--output", "signer.key"], 2);
     assert_eq!(std::fs::read(&key).unwrap(), before);
+}
+
+#[test]
+fn signing_overwrites_signatures_and_nothing_else() {
+    let bench = Bench::new();
+    let sign = ["sign", "model", "--key", "signer.key"];
+    // Another tool's file, one that was cut off, and files of the model.
+    for contents in [&b"MEUCIQD...="[..], b"", b"{\"mediaType\""] {
+        std::fs::write(bench.model.join("model.sig"), contents).unwrap();
+        bench.run(&sign, 2);
+        assert_eq!(std::fs::read(bench.model.join("model.sig")).unwrap(), contents);
+    }
+    std::fs::remove_file(bench.model.join("model.sig")).unwrap();
+    for file in ["model/weights.bin", "model/empty"] {
+        bench.run(&[&sign[..], &["--output", file]].concat(), 2);
+    }
+    bench.run(&sign, 0);
+    bench.run(&sign, 0);
 }
 
 #[test]
@@ -245,6 +271,11 @@ fn escape_sequences_do_not_reach_the_terminal() {
         &["verify", model, "--key", "signer.pub"],
         &["sign", model, "--key", "signer.key"],
         &["verify", "model", "--key", hostile],
+        &["verify", &format!("--{hostile}")],
+        &["sign", "model", "--key", "signer.key", "--hash", hostile],
+        &["verify", "model", "--key", &format!("a{hostile}://x")],
+        &["verify", "model", "--key", "signer.pub", "--max-bundle-size", hostile],
+        &[hostile],
         &["sign", "model", "--key", "signer.key", "--ignore", hostile],
         &["sign", "model", "--key", "signer.key", "--output", model],
         &["key", "generate", "--no-password", "--output", &format!("k{hostile}.key")],

@@ -400,6 +400,14 @@ pub enum Fault {
         /// How deep is allowed.
         limit: usize,
     },
+    /// More bytes than the caller wants measured.
+    #[error("the model's files have {} ({size} bytes), more than the {limit} bytes that may be measured", bytes(*size))]
+    ModelTooLarge {
+        /// Bytes in them.
+        size: u64,
+        /// The most.
+        limit: u64,
+    },
     /// The signature would be larger than a verifier reads.
     #[error("the signature would have {} ({size} bytes), more than the {limit} bytes that a verifier reads", bytes(*size))]
     BundleTooLarge {
@@ -455,6 +463,7 @@ impl Fault {
             Self::NotAModel { .. } => "not-a-model",
             Self::TooMany { .. } => "too-many",
             Self::TooDeep { .. } => "too-deep",
+            Self::ModelTooLarge { .. } => "model-too-large",
             Self::BundleTooLarge { .. } => "bundle-too-large",
             Self::Key { .. } => "key",
             Self::PasswordNeeded => "password-needed",
@@ -478,6 +487,9 @@ impl Fault {
             Self::NotAModel { .. } => "give the directory or the file that is the model",
             Self::TooMany { .. } | Self::TooDeep { .. } => {
                 "check the path: is this the model, or a directory above it?"
+            }
+            Self::ModelTooLarge { .. } => {
+                "if a model of this size is expected, raise the limit with --max-model-size"
             }
             Self::BundleTooLarge { .. } => {
                 "use fewer, larger shards; or raise --max-bundle-size here and for whoever verifies"

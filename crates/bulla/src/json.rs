@@ -13,6 +13,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::limits::JSON_KEYS;
+
 /// Reads a document that is one object, refusing repeated keys.
 ///
 /// # Errors
@@ -99,6 +101,11 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             map.next_value_seed(self)?;
+            if seen.len() >= JSON_KEYS {
+                return Err(A::Error::custom(format_args!(
+                    "an object has more than {JSON_KEYS} keys"
+                )));
+            }
             if let Some(key) = seen.replace(key) {
                 return Err(A::Error::custom(format_args!(
                     "the key {key:?} stands twice in one object"

@@ -4,6 +4,8 @@
 //! hostile signature costs the verifier a known amount and no more. The defaults fit a model of a
 //! hundred thousand files with room to spare; a caller with a larger model raises one by name.
 
+use crate::error::Fault;
+
 /// What is the most that will be read, parsed or walked.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -20,6 +22,12 @@ pub struct Limits {
     pub path_checks: usize,
     /// Entries (files, directories and links) that a walk may meet.
     pub entries: usize,
+    /// Entries among them that are met through followed links, which can multiply what is there.
+    pub linked_entries: usize,
+    /// Bytes of all their names together.
+    pub name_bytes: usize,
+    /// Bytes of all files that are measured together.
+    pub model_bytes: u64,
     /// Directories below one another.
     pub depth: usize,
     /// Bytes of unsigned files that are hashed only to recognise a renamed file.
@@ -27,6 +35,15 @@ pub struct Limits {
     /// Bytes of one file that [`VerifiedModel::open_verified`](crate::VerifiedModel::open_verified)
     /// will hold in memory.
     pub in_memory_bytes: u64,
+}
+
+impl Limits {
+    pub(crate) fn check_model_size(&self, size: u64) -> Result<(), Fault> {
+        if size > self.model_bytes {
+            return Err(Fault::ModelTooLarge { size, limit: self.model_bytes });
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {
@@ -37,9 +54,12 @@ impl Default for Limits {
             certificates: 16,
             path_length: 8,
             path_checks: 64,
-            entries: 4_000_000,
+            entries: 1_000_000,
+            linked_entries: 200_000,
+            name_bytes: 256 << 20,
+            model_bytes: u64::MAX,
             depth: 128,
-            rename_search_bytes: 64 << 30,
+            rename_search_bytes: 16 << 30,
             in_memory_bytes: 64 << 30,
         }
     }
@@ -49,5 +69,17 @@ impl Default for Limits {
 pub(crate) const PATH_BYTES: usize = 4096;
 /// Longest component of such a path, in bytes.
 pub(crate) const NAME_BYTES: usize = 255;
+/// Directories that may be opened to resolve all the links of a model.
+pub(crate) const LINK_WORK: usize = 4_000_000;
+/// Keys of one JSON object.
+pub(crate) const JSON_KEYS: usize = 1024;
+/// Bytes of a certificate: decoding a name or a list of extensions can cost their square.
+pub(crate) const CERTIFICATE_BYTES: usize = 16 << 10;
+/// Extensions of a certificate.
+pub(crate) const CERTIFICATE_EXTENSIONS: usize = 64;
+/// Bytes of a key hint, and of a key in its place.
+pub(crate) const KEY_HINT_BYTES: usize = 8 << 10;
+/// Characters of somebody else's text that are repeated in a message.
+pub(crate) const QUOTED_CHARS: usize = 300;
 /// Links that may be followed from one name to its file, as the Linux kernel has it.
 pub(crate) const LINK_HOPS: usize = 40;

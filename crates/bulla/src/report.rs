@@ -252,6 +252,13 @@ impl NoticeReport {
                 "not-covered",
                 format!("not covered by the signature, as its signer chose: {}", list(paths)),
             ),
+            Notice::PassedOverByDefault(paths) => (
+                "passed-over-by-default",
+                format!(
+                    "a weaker check: passed over by the specification's defaults, though this signer did not leave them out: {}",
+                    list(paths)
+                ),
+            ),
             Notice::Collisions(groups) => (
                 "colliding-names",
                 format!(

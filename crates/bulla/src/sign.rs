@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::bundle::{self, Encoding, KeyHint, Material, UnverifiedBundle};
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::Limits;
-use crate::model::{Found, Layout, Manifest, Method, ModelSource, Recipe, Scope, Work};
+use crate::model::{Found, Layout, Manifest, Method, ModelSource, Recipe, Scope, Work, total_size};
 use crate::statement::oms::{Compatibility, OmsClaim};
 use crate::trust::{self, Certificate, KeyPair, PublicKey};
 
@@ -149,7 +149,8 @@ pub fn measure(
     let listing = source.list(&Scope::to_sign(&recipe), limits)?;
     let mut reasons: Vec<Reason> = listing
         .irregular
-        .into_iter()
+        .iter()
+        .cloned()
         .map(|what| Reason::CannotSign { name: what.name, why: what.why })
         .collect();
     if let Method::Shards(_) = recipe.method {
@@ -166,7 +167,10 @@ pub fn measure(
     if size > limits.bundle_bytes {
         return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
     }
-    Ok(Manifest::measure(source, &recipe, &listing.files, work)?)
+    limits.check_model_size(total_size(&listing.files))?;
+    let manifest = Manifest::measure(source, &recipe, &listing.files, work)?;
+    listing.same_as(&source.list(&Scope::to_sign(&recipe), limits)?)?;
+    Ok(manifest)
 }
 
 /// Measures and signs a model, and checks the result.

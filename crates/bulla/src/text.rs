@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::limits::QUOTED_CHARS;
+
 /// Shows a string so that it cannot act on a terminal: control characters, escape sequences and
 /// characters that reorder or hide text are written as escapes (rule 4 of the security design).
 ///
@@ -33,9 +35,22 @@ impl fmt::Display for Printable<'_> {
 pub fn acts_on_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0100}'..='\u{e01ef}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The beginning of somebody else's text, which may be of any length, for a message.
+#[must_use]
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => {
+            format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len())
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// `1 file`, `2 files`.

@@ -241,15 +241,24 @@ pub enum Notice {
     UnnamedFile,
     /// The signer left these out, and they are there: nobody vouches for them.
     NotCovered(Vec<ModelPath>),
+    /// Weaker: these are there, and passed over because the specification says so; this signer did
+    /// not leave them out.
+    PassedOverByDefault(Vec<ModelPath>),
     /// One name on file systems that fold case or normalise Unicode.
-    Collisions(Vec<Vec<ModelPath>>),
+    Collisions(Vec<Vec<String>>),
 }
 
 impl Notice {
     /// Whether less was checked than a signature allows.
     #[must_use]
     pub fn is_weaker_check(&self) -> bool {
-        matches!(self, Self::IgnoredByCaller(_) | Self::UnsignedFiles(_) | Self::OldFormat)
+        matches!(
+            self,
+            Self::IgnoredByCaller(_)
+                | Self::UnsignedFiles(_)
+                | Self::OldFormat
+                | Self::PassedOverByDefault(_)
+        )
     }
 }
 
@@ -282,9 +291,8 @@ impl Authenticated<OmsClaim> {
         // 1. What is signed, and what is there. The recipe is obeyed because its signature holds.
         let signed = claim.files(source.name(), source.layout())?;
         let mut scope = Scope::to_verify(recipe, &signed);
-        for path in options.ignore.iter().chain(&options.signature_path) {
-            scope.ignore(path.clone());
-        }
+        options.ignore.iter().for_each(|path| scope.ignore(path.clone()));
+        options.signature_path.iter().for_each(|path| scope.ignore_file(path.clone()));
         let mut listing = source.list(&scope, limits)?;
         listing.ignored.retain(|path| Some(path) != options.signature_path.as_ref());
 
@@ -293,6 +301,7 @@ impl Authenticated<OmsClaim> {
             signed.0.get(&file.path).is_some_and(|s| s.can_have_size(file.identity.size))
         };
         let files: Vec<model::Found> = listing.files.iter().filter(fits).cloned().collect();
+        limits.check_model_size(model::total_size(&files))?;
         let manifest = Manifest::measure(&source, recipe, &files, work)?;
 
         // 3. Compare.
@@ -318,6 +327,16 @@ impl Authenticated<OmsClaim> {
         {
             return Err(refusal.into());
         }
+
+        // 4. What was there at the beginning is what is there now.
+        let mut later = source.list(&scope, limits)?;
+        if options.ignore_unsigned_files {
+            for listing in [&mut listing, &mut later] {
+                listing.files.retain(|file| signed.0.contains_key(&file.path));
+                listing.irregular.clear();
+            }
+        }
+        listing.same_as(&later)?;
 
         let notices = notices(claim, &listing, options, unsigned);
         Ok(VerifiedModel { source, claim: self, manifest, notices, limits: limits.clone() })
@@ -383,20 +402,27 @@ fn notices(
     }
     // Signatures and claims are there for Bulla to read and for nobody to load.
     let own = [model::SIGNATURE_NAME, model::CLAIMS_NAME];
-    let uncovered: Vec<ModelPath> = listing
+    // A signature that records no ignored paths leaves the choice to the specification.
+    let ignored = &claim.recipe.ignore;
+    let chosen = |path: &ModelPath| {
+        ignored.is_empty()
+            || ignored.contains(path)
+            || path.parents().any(|directory| ignored.contains(directory))
+    };
+    let (uncovered, by_default): (Vec<ModelPath>, Vec<ModelPath>) = listing
         .ignored
         .iter()
         .filter(|path| !own.contains(&path.as_str()))
         .filter(|path| !options.ignore.contains(path))
         .cloned()
-        .collect();
+        .partition(chosen);
     if !uncovered.is_empty() {
         notices.push(Notice::NotCovered(uncovered));
     }
-    let collisions: Vec<Vec<ModelPath>> = model::collisions(listing.files.iter().map(|f| &f.path))
-        .into_iter()
-        .map(|group| group.into_iter().cloned().collect())
-        .collect();
+    if !by_default.is_empty() {
+        notices.push(Notice::PassedOverByDefault(by_default));
+    }
+    let collisions = model::collisions(listing.files.iter().map(|f| &f.path));
     if !collisions.is_empty() {
         notices.push(Notice::Collisions(collisions));
     }

@@ -129,7 +129,20 @@ fn many_keys_cost_no_time_without_end() {
         let _ = write!(text, "\"k{i}\":0,");
     }
     text.push_str("\"k0\":0}");
-    assert!(unreadable(text.as_bytes()).contains("stands twice"));
+    assert!(unreadable(text.as_bytes()).contains("more than 1024 keys"));
+}
+
+#[test]
+fn long_texts_are_not_repeated_in_full() {
+    let long = "x".repeat(1 << 20);
+    let said = with_defect("wrong-media-type", |b| b["mediaType"] = long.as_str().into());
+    assert!(said.len() < 1000, "{}", said.len());
+    with_defect("wrong-payload-type", |b| b["dsseEnvelope"]["payloadType"] = long.as_str().into());
+    let said = with_defect("malformed-bundle", |b| b[&long] = json!(1));
+    assert!(said.len() < 1000, "{}", said.len());
+    with_defect("malformed-bundle", |b| {
+        b["verificationMaterial"]["publicKey"]["hint"] = long.as_str().into();
+    });
 }
 
 #[test]

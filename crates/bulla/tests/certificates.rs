@@ -288,6 +288,62 @@ fn critical_extensions_that_are_not_understood() {
     assert_eq!(refused(chain.verify()), ["certificate-unknown-critical"]);
 }
 
+/// RFC 5280 §4.2: what is recognised is processed or refused, critical or not.
+#[test]
+fn name_constraints_that_are_not_critical() {
+    // SEQUENCE { [0] { SEQUENCE { [1] "sub.example.com" } } }
+    let mut content = vec![0x30, 21, 0xa0, 19, 0x30, 17, 0x81, 15];
+    content.extend_from_slice(b"sub.example.com");
+    for place in 0..2 {
+        let add = |here: usize, c: &mut CertificateParams| {
+            if here == place {
+                let constraints =
+                    CustomExtension::from_oid_content(&[2, 5, 29, 30], content.clone());
+                c.custom_extensions.push(constraints);
+            }
+        };
+        let chain = Chain::new(|c| add(0, c), |c| add(1, c), |_| ());
+        assert_eq!(refused(chain.verify()), ["certificate-unknown-critical"]);
+    }
+}
+
+#[test]
+fn no_expiry() {
+    let forever = |c: &mut CertificateParams| c.not_after = datetime!(9999-12-31 23:59:59 UTC);
+    Chain::new(forever, forever, forever).verify().unwrap();
+}
+
+#[test]
+fn certificates_that_would_cost_much_to_read() {
+    let fault = Certificate::from_der(&[0x30; 20_000]).unwrap_err();
+    assert!(fault.to_string().contains("at most 16384"), "{fault}");
+    let mut params = signer("Many");
+    for i in 0..80 {
+        let oid = [1, 3, 6, 1, 4, 1, 99999, i];
+        params.custom_extensions.push(CustomExtension::from_oid_content(&oid, vec![5, 0]));
+    }
+    let key = rcgen::KeyPair::generate().unwrap();
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let fault = Certificate::from_der(&der).unwrap_err();
+    assert!(fault.to_string().contains("too many extensions"), "{fault}");
+}
+
+#[test]
+fn names_are_shown_with_their_kind() {
+    let mut params = signer("Signer");
+    params.subject_alt_names = vec![rcgen::SanType::DnsName("ceo@example.com".try_into().unwrap())];
+    let root = Issued::root(authority("Root"));
+    let leaf = root.issue(params);
+    let result = check(&leaf.signer(&[]), &[&root], Some("ceo@example.com"), now());
+    let said = bulla_testkit::refusal(result);
+    assert!(said.contains("names DNS:ceo@example.com, expected email:ceo@example.com"), "{said}");
+    for shown in
+        ["email:team@example.com", "URI:spiffe://example.com/trainer", "DNS:trainer.example.com"]
+    {
+        assert_eq!(SignerName::parse(shown).unwrap().to_string(), shown);
+    }
+}
+
 #[test]
 fn trap_10_the_signers_name_can_be_pinned() {
     let chain = Chain::good();

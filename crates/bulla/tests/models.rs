@@ -334,6 +334,10 @@ fn limits_on_the_walk() {
     let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
     assert!(matches!(fault(result), Fault::TooMany { limit: 3, .. }));
     limits.entries = 100;
+    limits.name_bytes = 20;
+    let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
+    assert!(matches!(fault(result), Fault::TooMany { what: "bytes of names", .. }));
+    limits.name_bytes = 1000;
     limits.depth = 1;
     let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
     assert!(matches!(fault(result), Fault::TooDeep { .. }));
@@ -353,10 +357,11 @@ fn links_that_multiply_end() {
         }
     }
     let mut limits = Limits::default();
-    limits.entries = 20_000;
+    limits.linked_entries = 20_000;
     let source = LocalModel::open(&model).unwrap();
     let result = bulla::sign::measure(&source, &follow(), &limits, work());
-    assert!(matches!(fault(result), Fault::TooMany { .. }));
+    let what = "entries behind symbolic links";
+    assert!(matches!(fault(result), Fault::TooMany { what: found, .. } if found == what));
 }
 
 /// Does something in the middle of a measurement.
@@ -399,6 +404,91 @@ fn a_file_that_changes_while_it_is_measured_is_named() {
     named(measured_while(|file| {
         std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(1).unwrap();
     }));
+}
+
+#[test]
+fn what_changes_during_a_verification_is_noticed_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    let prepare = || {
+        let _ = std::fs::remove_dir_all(&model);
+        models::write(&model, &[("1-large", &vec![1; 3 << 20]), ("2-small", b"1")]);
+    };
+    prepare();
+    let signer = TestSigner::default();
+    let bundle = signer.sign(&model, &Recipe::default());
+    // The last reading is that of the small file: by then the large one has been hashed.
+    struct AtTheEnd<'a>(&'a (dyn Fn() + Sync));
+    impl Progress for AtTheEnd<'_> {
+        fn start(&self, _: usize, _: u64) {}
+        fn advance(&self, bytes: u64) {
+            if bytes == 1 {
+                (self.0)();
+            }
+        }
+    }
+    type Change<'a> = (&'a str, &'a (dyn Fn() + Sync), Option<&'a str>);
+    let changes: [Change<'_>; 4] = [
+        ("nothing", &|| (), None),
+        (
+            "a hashed file",
+            &|| std::fs::write(model.join("1-large"), b"evil").unwrap(),
+            Some("1-large"),
+        ),
+        (
+            "a new file",
+            &|| std::fs::write(model.join("0-evil.py"), b"evil").unwrap(),
+            Some("0-evil.py"),
+        ),
+        ("a new link", &|| symlink("/etc", model.join("link")).unwrap(), Some("link")),
+    ];
+    for (what, change, named) in changes {
+        prepare();
+        let at_the_end = AtTheEnd(change);
+        let result = verify::verify(
+            &bundle,
+            LocalModel::open(&model).unwrap(),
+            &signer.trust,
+            bulla_testkit::now(),
+            &Options::default(),
+            &Limits::default(),
+            Work { threads: 1.try_into().unwrap(), progress: &at_the_end },
+        );
+        match (result, named) {
+            (Ok(_), None) => {}
+            (Err(bulla::Failure::Fault(Fault::Changed { path })), Some(named)) => {
+                assert_eq!(path, named, "{what}");
+            }
+            (other, _) => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_limit_on_the_models_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = models::small(folder.path());
+    let mut limits = Limits::default();
+    limits.model_bytes = 1000;
+    let source = LocalModel::open(&model).unwrap();
+    let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
+    assert!(matches!(fault(result), Fault::ModelTooLarge { limit: 1000, .. }));
+}
+
+#[test]
+fn links_that_cost_much_to_resolve_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    let deep: String = (0..60).map(|i| format!("d{i}/")).collect();
+    models::write(&model, &[(&format!("{deep}e/file"), b"1")]);
+    for i in 0..40 {
+        let next = if i == 39 { "e/file".to_owned() } else { format!("l{}", i + 1) };
+        let target = "e/../".repeat(800) + &next;
+        symlink(target, model.join(&deep).join(format!("l{i}"))).unwrap();
+    }
+    let source = LocalModel::open(&model).unwrap();
+    let result = bulla::sign::measure(&source, &follow(), &Limits::default(), work());
+    assert!(matches!(fault(result), Fault::TooMany { what: "steps through symbolic links", .. }));
 }
 
 #[test]
@@ -588,10 +678,32 @@ fn rule_1_places_that_nobody_vouches_for() {
     let said = refusal(signer.verify(&model, &bundle));
     assert!(said.contains("extra: claims.jsonl/evil.py"), "{said}");
     std::fs::remove_dir_all(model.join("claims.jsonl")).unwrap();
+    // So is a link, wherever it leads, and anything else that is no file.
+    models::write(folder.path(), &[("elsewhere/evil.py", b"import os")]);
+    for name in ["claims.jsonl", "model.sig"] {
+        std::fs::remove_file(model.join(name)).ok();
+        for target in ["../elsewhere", "config.json"] {
+            symlink(target, model.join(name)).unwrap();
+            assert_eq!(refused(signer.verify(&model, &bundle)), ["unusable"]);
+            std::fs::remove_file(model.join(name)).unwrap();
+        }
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, model.join(name), mode).unwrap();
+        assert_eq!(refused(signer.verify(&model, &bundle)), ["unusable"]);
+        std::fs::remove_file(model.join(name)).unwrap();
+    }
     // What the signer left out is named.
     models::write(&model, &[(".git/evil.py", b"import os")]);
     let verified = signer.verify(&model, &bundle).unwrap();
     assert_eq!(verified.notices(), [Notice::NotCovered(vec![path(".git")])]);
+    // Where the signer left nothing out, it is the specification that passes it over: a weaker check.
+    std::fs::remove_dir_all(model.join(".git")).unwrap();
+    let own = Recipe { ignore: [path("model.sig")].into(), ..Recipe::default() };
+    let bundle = signer.sign(&model, &own);
+    models::write(&model, &[(".git/evil.py", b"import os")]);
+    let verified = signer.verify(&model, &bundle).unwrap();
+    assert_eq!(verified.notices(), [Notice::PassedOverByDefault(vec![path(".git")])]);
+    assert!(verified.notices()[0].is_weaker_check());
 }
 
 #[test]
@@ -651,7 +763,7 @@ fn rule_4_colliding_names_are_said() {
     let signer = TestSigner::default();
     let bundle = signer.sign(&model, &Recipe::default());
     let verified = signer.verify(&model, &bundle).unwrap();
-    let expected = Notice::Collisions(vec![vec![path("Config.json"), path("config.json")]]);
+    let expected = Notice::Collisions(vec![vec!["Config.json".into(), "config.json".into()]]);
     assert_eq!(verified.notices(), [expected]);
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bulla::inspect::{BundleDescription, CertificateDescription, Description, describe};
 use bulla::text::count;
-use bulla::{Limits, Printable};
+use bulla::{Limits, Printable, Reason};
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
@@ -46,10 +46,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let mut limits = Limits::default();
     limits.bundle_bytes = arguments.max_bundle_size;
     let mut path = arguments.file.clone();
-    if path.is_dir() {
+    let bytes = if path.is_dir() {
         path.push(bulla::model::SIGNATURE_NAME);
-    }
-    let bytes = files::read(&path, limits.bundle_bytes)?;
+        let found = files::read_found(&path, limits.bundle_bytes)?;
+        found.ok_or_else(|| Reason::NoSignature { path: path.display().to_string() })?
+    } else {
+        files::read(&path, limits.bundle_bytes)?
+    };
     let shown = path.display().to_string();
     let description =
         describe(&bytes, &limits).map_err(|failure| Problem::about(shown.clone(), failure))?;

@@ -83,10 +83,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 
     let mut recipe = arguments.recipe.recipe(model)?;
     if !to_stdout {
+        may_replace(&output, model, &limits)?;
         recipe.ignore.extend(files::inside(model, &output));
-        if arguments.output.is_some() {
-            may_replace(&output, model, &limits)?;
-        }
     }
     let signer = signer(arguments, &limits)?;
     let compatibility = match arguments.compat {
@@ -133,20 +131,22 @@ fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<Box<dyn Signe
     Ok(Box::new(signer))
 }
 
-/// A mistyped `--output` must not cost the user a file of the model.
+/// A mistyped `--output`, or another tool's `model.sig`, must not cost the user a file.
 fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
-    let Ok(Some(there)) = files::read_found(output, limits.bundle_bytes) else {
-        return Ok(());
-    };
-    if bulla::UnverifiedBundle::parse(&there, limits).is_ok() || there.is_empty() {
+    let Some(there) = files::read_found(output, limits.bundle_bytes)? else { return Ok(()) };
+    if bulla::UnverifiedBundle::parse(&there, limits).is_ok() {
         return Ok(());
     }
+    let usual = files::signature_of(model);
+    let hint = if output == usual {
+        "look at it and remove it, or write the signature elsewhere with --output".into()
+    } else {
+        let usual = usual.to_string_lossy();
+        format!("remove it first, or leave --output out to write {}", Printable(&usual))
+    };
     Err(Problem::usage(
-        format!("{} exists and is not a signature", Printable(&output.to_string_lossy())),
-        format!(
-            "remove it first, or leave --output out to write {}",
-            Printable(&files::signature_of(model).to_string_lossy())
-        ),
+        format!("{} exists and is not a model signature", Printable(&output.to_string_lossy())),
+        hint,
     ))
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(conflicts_with = "key", help_heading = "Whom to trust", value_hint = ValueHint::FilePath)]
     ca: Vec<PathBuf>,
     /// With --ca: only the signer with this e-mail address, URI or DNS name
-    #[arg(long, value_name = "NAME", requires = "ca", help_heading = "Whom to trust")]
+    #[arg(long, value_name = "NAME", conflicts_with = "key", help_heading = "Whom to trust")]
     signer: Option<String>,
     /// The signature [default: MODEL/model.sig, or FILE.sig]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -77,11 +77,20 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         });
         outcomes.push(Report::of(&model.display().to_string(), &result));
     }
-    ui.outcomes(verdict, &outcomes)?;
-    Ok(verdict)
+    // A "no" stays a "no" when it cannot be printed; a "yes" that nobody sees is none.
+    match ui.outcomes(verdict, &outcomes) {
+        Ok(()) => Ok(verdict),
+        Err(error) => Ok(verdict.and(ui.problem("verify", &error.into()))),
+    }
 }
 
 fn trust(arguments: &Arguments, limits: &Limits) -> Result<Trust, Problem> {
+    if arguments.signer.is_some() && arguments.ca.is_empty() {
+        return Err(Problem::usage(
+            "--signer names whom a certificate is for, but no authority is named",
+            "name the certificate authority with --ca",
+        ));
+    }
     if !arguments.ca.is_empty() {
         let authorities = keys::certificates(&arguments.ca, limits)?;
         let signer = arguments.signer.as_deref().map(SignerName::parse).transpose();

@@ -11,7 +11,8 @@ use super::UnverifiedBundle;
 use super::dsse::{Envelope, PAYLOAD_TYPE};
 use crate::error::Reason;
 use crate::json::{self, Object};
-use crate::limits::Limits;
+use crate::limits::{KEY_HINT_BYTES, Limits};
+use crate::text::shorten;
 
 /// The media type that is written, and read.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -124,7 +125,7 @@ struct SignatureJson {
 pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, Reason> {
     let bundle: BundleJson<'_> = json::read(bytes).map_err(malformed)?;
     if bundle.media_type != MEDIA_TYPE && !OLDER_MEDIA_TYPES.contains(&bundle.media_type.as_str()) {
-        return Err(Reason::WrongMediaType { found: bundle.media_type });
+        return Err(Reason::WrongMediaType { found: shorten(&bundle.media_type) });
     }
     let envelope = match (bundle.dsse_envelope, bundle.message_signature) {
         (Some(Object(envelope)), None) => envelope,
@@ -139,7 +140,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
         }
     };
     if envelope.payload_type != PAYLOAD_TYPE {
-        return Err(Reason::WrongPayloadType { found: envelope.payload_type });
+        return Err(Reason::WrongPayloadType { found: shorten(&envelope.payload_type) });
     }
     let [Object(signature)] = envelope.signatures.as_slice() else {
         return Err(Reason::SignatureCount { found: envelope.signatures.len() });
@@ -201,6 +202,10 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
 }
 
 fn key_hint(key: PublicKeyJson) -> Result<KeyHint, Reason> {
+    let long = |text: &Option<String>| text.as_ref().is_some_and(|t| t.len() > KEY_HINT_BYTES);
+    if long(&key.hint) || long(&key.raw_bytes) {
+        return Err(malformed("its publicKey is longer than any key"));
+    }
     match (key.hint, key.raw_bytes) {
         (Some(hint), None) => Ok(KeyHint::Hint(hint)),
         (None, Some(raw)) => Ok(KeyHint::RawBytes(base64(&raw, "publicKey.rawBytes")?)),
@@ -216,7 +221,7 @@ fn base64(text: &str, member: &str) -> Result<Vec<u8>, Reason> {
 }
 
 fn malformed(detail: impl Into<String>) -> Reason {
-    Reason::MalformedBundle { detail: detail.into() }
+    Reason::MalformedBundle { detail: shorten(&detail.into()) }
 }
 
 pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! What differs between the model that was signed and the one that is there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization as _;
@@ -163,7 +163,7 @@ pub(crate) fn renamed(
             moved.insert(file.0, to);
         }
     }
-    let taken: std::collections::BTreeSet<&ModelPath> = moved.values().copied().collect();
+    let taken: BTreeSet<&ModelPath> = moved.values().copied().collect();
     differences
         .into_iter()
         .filter_map(|difference| match difference {
@@ -181,18 +181,26 @@ pub(crate) fn renamed(
         .collect()
 }
 
-/// Groups of names that are one name on a file system that folds case or normalises Unicode (macOS,
-/// Windows): there, one of each group hides the others.
+/// Groups of names, of files or of directories, that are one name on a file system that folds case or
+/// normalises Unicode (macOS, Windows): there, one of each group hides the others.
 #[must_use]
-pub fn collisions<'a>(names: impl Iterator<Item = &'a ModelPath>) -> Vec<Vec<&'a ModelPath>> {
-    let mut folded: BTreeMap<String, Vec<&ModelPath>> = BTreeMap::new();
-    for name in names {
-        let key: String = caseless::default_case_fold_str(&name.as_str().nfc().collect::<String>())
-            .nfc()
-            .collect();
-        folded.entry(key).or_default().push(name);
+pub fn collisions<'a>(names: impl Iterator<Item = &'a ModelPath>) -> Vec<Vec<String>> {
+    let fold = |name: &str| -> String {
+        caseless::default_case_fold_str(&name.nfc().collect::<String>()).nfc().collect()
+    };
+    let mut folded: HashMap<String, BTreeSet<&str>> = HashMap::new();
+    for path in names {
+        for name in path.parents().chain([path.as_str()]) {
+            folded.entry(fold(name)).or_default().insert(name);
+        }
     }
-    folded.into_values().filter(|group| group.len() > 1).collect()
+    let mut groups: Vec<Vec<String>> = folded
+        .into_values()
+        .filter(|group| group.len() > 1)
+        .map(|group| group.into_iter().map(str::to_owned).collect())
+        .collect();
+    groups.sort_unstable();
+    groups
 }
 
 #[cfg(test)]
@@ -202,11 +210,11 @@ mod tests {
     #[test]
     fn rule_4_names_that_collide_elsewhere() {
         let names: Vec<ModelPath> =
-            ["a/B", "a/b", "caf\u{e9}", "cafe\u{301}", "Straße", "STRASSE", "x"]
+            ["a/B", "a/b", "A", "caf\u{e9}", "cafe\u{301}", "Straße", "STRASSE", "x"]
                 .iter()
                 .map(|n| ModelPath::parse(n).unwrap())
                 .collect();
         let groups = collisions(names.iter());
-        assert_eq!(groups.len(), 3, "{groups:?}");
+        assert_eq!(groups.len(), 4, "{groups:?}");
     }
 }

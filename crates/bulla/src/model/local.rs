@@ -16,12 +16,12 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 
 use super::path::ModelPath;
-use super::recipe::Scope;
+use super::recipe::{Kind, Scope};
 use super::source::{
     Found, Identity, Irregular, Layout, Listing, ModelFile, ModelSource, Unusable,
 };
 use crate::error::Fault;
-use crate::limits::{LINK_HOPS, Limits};
+use crate::limits::{LINK_HOPS, LINK_WORK, Limits};
 
 /// A directory or a file on the local disk.
 #[derive(Debug)]
@@ -99,6 +99,10 @@ impl ModelSource for LocalModel {
                     scope,
                     limits,
                     entries: 0,
+                    linked_entries: 0,
+                    name_bytes: 0,
+                    links: 0,
+                    link_work: 0,
                     ancestors: Vec::new(),
                     found: Listing::default(),
                 };
@@ -219,6 +223,12 @@ struct Walk<'a> {
     scope: &'a Scope<'a>,
     limits: &'a Limits,
     entries: usize,
+    linked_entries: usize,
+    name_bytes: usize,
+    /// Followed links to directories between the root and here.
+    links: usize,
+    /// Directories opened to resolve links.
+    link_work: usize,
     /// Device and inode of the directories between the root and here, to notice a link back.
     ancestors: Vec<(u64, u64)>,
     found: Listing,
@@ -248,13 +258,27 @@ impl Walk<'_> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            self.entries += 1;
-            if self.entries > self.limits.entries {
-                return Err(Fault::TooMany { what: "entries", limit: self.limits.entries });
-            }
+            self.count(prefix.len() + name.to_bytes().len())?;
             self.entry(fd, OsStr::from_bytes(name.to_bytes()), prefix, real)?;
         }
         self.ancestors.pop();
+        Ok(())
+    }
+
+    /// Counts an entry whose name has so many bytes.
+    fn count(&mut self, name: usize) -> Result<(), Fault> {
+        self.entries += 1;
+        self.name_bytes += name;
+        self.linked_entries += usize::from(self.links > 0);
+        for (count, limit, what) in [
+            (self.entries, self.limits.entries, "entries"),
+            (self.linked_entries, self.limits.linked_entries, "entries behind symbolic links"),
+            (self.name_bytes, self.limits.name_bytes, "bytes of names"),
+        ] {
+            if count > limit {
+                return Err(Fault::TooMany { what, limit });
+            }
+        }
         Ok(())
     }
 
@@ -286,7 +310,12 @@ impl Walk<'_> {
         };
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fault)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if self.scope.skips(&path, kind == FileType::Directory) {
+        let asked = match kind {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Other,
+        };
+        if self.scope.skips(&path, asked) {
             self.found.ignored.push(path);
             return Ok(());
         }
@@ -295,9 +324,7 @@ impl Walk<'_> {
                 // Below a followed link the name in the model is not where the bytes are.
                 let place =
                     real.iter().map(String::as_str).chain([utf8]).collect::<Vec<_>>().join("/");
-                let behind_link =
-                    if place == path.as_str() { None } else { ModelPath::parse(&place).ok() };
-                self.found.files.push(Found { path, identity: identity_of(&stat), behind_link });
+                self.file(path, &place, &stat);
             }
             FileType::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -306,12 +333,7 @@ impl Walk<'_> {
                 let opened = rustix::fs::fstat(&fd).map_err(fault)?;
                 let mut real = real.to_vec();
                 real.push(utf8.to_owned());
-                self.directory(
-                    fd.as_fd(),
-                    &opened,
-                    &format!("{path_}/", path_ = path.as_str()),
-                    &real,
-                )?;
+                self.directory(fd.as_fd(), &opened, &format!("{}/", path.as_str()), &real)?;
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(directory, name, Vec::new()).map_err(fault)?;
@@ -330,11 +352,29 @@ impl Walk<'_> {
                         self.irregular(text, Unusable::LinkDangling { target: shown });
                     }
                     Err(Astray::NotUtf8) => self.irregular(text, Unusable::NotUtf8),
+                    Err(Astray::TooMuch) => {
+                        let what = "steps through symbolic links";
+                        return Err(Fault::TooMany { what, limit: LINK_WORK });
+                    }
                 }
             }
             other => self.irregular(text, Unusable::Special { kind: special(other) }),
         }
         Ok(())
+    }
+
+    /// Takes in a file whose bytes are at `place`, which is its own name unless a link led there.
+    fn file(&mut self, path: ModelPath, place: &str, stat: &Stat) {
+        let mut found = Found::new(path, identity_of(stat));
+        if place != found.path.as_str() {
+            match ModelPath::parse(place) {
+                Ok(place) => found.behind_link = Some(place),
+                Err(why) => {
+                    return self.irregular(found.path.as_str().to_owned(), Unusable::BadName(why));
+                }
+            }
+        }
+        self.found.files.push(found);
     }
 
     fn irregular(&mut self, name: String, why: Unusable) {
@@ -352,10 +392,7 @@ impl Walk<'_> {
         let fault = |e: rustix::io::Errno| Fault::io("read", Path::new(path.as_str()), e.into());
         let stat = self.stat(place).map_err(fault)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {
-                let behind_link = ModelPath::parse(&joined).ok();
-                self.found.files.push(Found { path, identity: identity_of(&stat), behind_link });
-            }
+            FileType::RegularFile => self.file(path, &joined, &stat),
             FileType::Directory if self.ancestors.contains(&node(&stat)) => {
                 self.irregular(path.as_str().to_owned(), Unusable::LinkLoop { target });
             }
@@ -363,7 +400,9 @@ impl Walk<'_> {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let fd = open_beneath(self.root, &joined, flags).map_err(fault)?;
                 let opened = rustix::fs::fstat(&fd).map_err(fault)?;
+                self.links += 1;
                 self.directory(fd.as_fd(), &opened, &format!("{}/", path.as_str()), place)?;
+                self.links -= 1;
             }
             other => {
                 self.irregular(path.as_str().to_owned(), Unusable::Special { kind: special(other) })
@@ -377,7 +416,7 @@ impl Walk<'_> {
     /// The kernel is never asked to resolve: it would go wherever the link says. The result is a
     /// path from the root on which no component is a link.
     fn follow(
-        &self,
+        &mut self,
         from: &[String],
         target: &[u8],
         hops: &mut usize,
@@ -402,6 +441,10 @@ impl Walk<'_> {
                 continue;
             }
             place.push(step.to_owned());
+            self.link_work += place.len();
+            if self.link_work > LINK_WORK {
+                return Ok(Err(Astray::TooMuch));
+            }
             let stat = match self.stat(&place) {
                 Ok(stat) => stat,
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
@@ -455,6 +498,7 @@ enum Astray {
     Loop,
     Dangling,
     NotUtf8,
+    TooMuch,
 }
 
 #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between systems

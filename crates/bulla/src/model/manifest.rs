@@ -79,8 +79,8 @@ impl Measured {
 impl Manifest {
     /// Reads and hashes the given files, on several threads.
     ///
-    /// Each file's identity is taken before and after: what changes while it is read is an error,
-    /// not a digest of nothing that ever was.
+    /// Each file's identity is taken before and after: a file that is seen to change while it is read
+    /// is an error, not a digest of nothing that ever was.
     ///
     /// # Errors
     /// [`Fault::Changed`] names a file that changed; [`Fault::Io`] one that cannot be read.
@@ -98,7 +98,7 @@ impl Manifest {
                 end,
             }));
         }
-        work.progress.start(files.len(), files.iter().map(|f| f.identity.size).sum());
+        work.progress.start(files.len(), total_size(files));
 
         // The largest first, so that no thread is left alone with one at the end.
         let mut order: Vec<usize> = (0..jobs.len()).collect();
@@ -126,7 +126,9 @@ impl Manifest {
         let threads = work.threads.get().min(jobs.len()).max(1);
         let mut digests: Vec<Option<Digest>> = vec![None; jobs.len()];
         let results = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+            // A thread that the system refuses is done without.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+            let others: Vec<_> = (1..threads).map_while(spawn).collect();
             let mut results = vec![worker()];
             results.extend(others.into_iter().map(|t| {
                 t.join().unwrap_or(Err(Fault::Bug { what: "a hashing thread panicked" }))
@@ -162,7 +164,7 @@ impl Manifest {
     /// Bytes in all files.
     #[must_use]
     pub fn total_size(&self) -> u64 {
-        self.files.values().map(|f| f.size()).sum()
+        self.files.values().map(Measured::size).fold(0, u64::saturating_add)
     }
 
     /// OMS resource names with their digests, in code-point order of the names (v1.0 §6.4): a path,
@@ -238,6 +240,11 @@ pub(crate) fn oms_manifest_v1<'a>(
         hasher.update(format!("{} {} {name}\n", digest.to_hex(), name.len()).as_bytes());
     }
     hasher.finish()
+}
+
+/// Bytes in all these files. Sparse files can claim more than there are numbers for.
+pub(crate) fn total_size(files: &[Found]) -> u64 {
+    files.iter().map(|file| file.identity.size).fold(0, u64::saturating_add)
 }
 
 struct Job<'a> {

@@ -19,8 +19,10 @@ pub use local::LocalModel;
 pub use manifest::{Manifest, Measured, NoProgress, Progress, Work};
 pub use path::{BadPath, ModelPath};
 pub use recipe::{
-    CLAIMS_NAME, DEFAULT_SHARD_SIZE, GIT_PATHS, Method, Recipe, SIGNATURE_NAME, Scope, SignedPaths,
+    CLAIMS_NAME, DEFAULT_SHARD_SIZE, GIT_PATHS, Kind, Method, Recipe, SIGNATURE_NAME, Scope,
+    SignedPaths,
 };
 pub use source::{Found, Identity, Irregular, Layout, Listing, ModelFile, ModelSource, Unusable};
 
 pub(crate) use compare::{compare, renamed};
+pub(crate) use manifest::total_size;

@@ -90,12 +90,26 @@ impl Default for Recipe {
     }
 }
 
+/// What a walk met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link, FIFO, socket or device.
+    Other,
+}
+
 /// Which paths of a model are looked at: what a walk asks at every name it meets.
 #[derive(Debug, Clone)]
 pub struct Scope<'a> {
     /// Follow links, or report them.
     pub follow_symlinks: bool,
+    /// Passed over, with all below.
     ignore: BTreeSet<ModelPath>,
+    /// Passed over as regular files only.
+    files: BTreeSet<ModelPath>,
     signed: Option<&'a dyn SignedPaths>,
 }
 
@@ -112,9 +126,14 @@ impl<'a> Scope<'a> {
     /// What a signer looks at.
     #[must_use]
     pub fn to_sign(recipe: &Recipe) -> Self {
+        // A directory or a link named `claims.jsonl` has no business there and would be a place to
+        // hide code in (rule 1 of the security design).
+        let own = |path: &&ModelPath| [SIGNATURE_NAME, CLAIMS_NAME].contains(&path.as_str());
+        let (files, ignore): (Vec<_>, Vec<_>) = recipe.ignore.iter().partition(own);
         Self {
             follow_symlinks: recipe.follow_symlinks,
-            ignore: recipe.ignore.clone(),
+            ignore: ignore.into_iter().cloned().collect(),
+            files: files.into_iter().cloned().collect(),
             signed: None,
         }
     }
@@ -123,35 +142,37 @@ impl<'a> Scope<'a> {
     /// (v1.0 §6.2.1), the latter only where the signer did not sign something below them.
     #[must_use]
     pub fn to_verify(recipe: &Recipe, signed: &'a dyn SignedPaths) -> Self {
-        let mut ignore = recipe.ignore.clone();
+        let mut scope = Self { signed: Some(signed), ..Self::to_sign(recipe) };
         for name in GIT_PATHS {
             if !signed.covers(name) && !signed.reaches_below(name) {
-                ignore.extend(ModelPath::parse(name));
+                scope.ignore.extend(ModelPath::parse(name));
             }
         }
-        Self { follow_symlinks: recipe.follow_symlinks, ignore, signed: Some(signed) }
+        scope
     }
 
-    /// Leaves out one more path.
+    /// Leaves out one more path, with all below it.
     pub fn ignore(&mut self, path: ModelPath) {
         self.ignore.insert(path);
     }
 
+    /// Leaves out one more regular file.
+    pub fn ignore_file(&mut self, path: ModelPath) {
+        self.files.insert(path);
+    }
+
     /// Whether a path is passed over.
-    ///
-    /// `model.sig` and `claims.jsonl` are passed over as files only: a directory of such a name has
-    /// no business there and would be a place to hide code in (rule 1 of the security design).
     #[must_use]
-    pub fn skips(&self, path: &ModelPath, is_directory: bool) -> bool {
-        let file_only = |name: &str| name == SIGNATURE_NAME || name == CLAIMS_NAME;
+    pub fn skips(&self, path: &ModelPath, kind: Kind) -> bool {
         let itself =
-            self.ignore.contains(path.as_str()) && !(is_directory && file_only(path.as_str()));
-        let below = || path.parents().any(|dir| self.ignore.contains(dir) && !file_only(dir));
+            self.ignore.contains(path) || (kind == Kind::File && self.files.contains(path));
+        let below = || path.parents().any(|directory| self.ignore.contains(directory));
         if !itself && !below() {
             return false;
         }
         !self.signed.is_some_and(|signed| {
-            signed.covers(path.as_str()) || (is_directory && signed.reaches_below(path.as_str()))
+            signed.covers(path.as_str())
+                || (kind == Kind::Directory && signed.reaches_below(path.as_str()))
         })
     }
 }
@@ -179,21 +200,22 @@ mod tests {
         let mut recipe = Recipe::default();
         recipe.ignore.insert(path("cache"));
         let scope = Scope::to_sign(&recipe);
-        assert!(scope.skips(&path("cache"), true));
-        assert!(scope.skips(&path("cache/x"), false));
-        assert!(scope.skips(&path(".git/config"), false));
-        assert!(!scope.skips(&path("sub/cache"), true));
-        assert!(!scope.skips(&path("cache2"), false));
-        assert!(!scope.skips(&path("sub/.git"), true));
+        assert!(scope.skips(&path("cache"), Kind::Directory));
+        assert!(scope.skips(&path("cache/x"), Kind::File));
+        assert!(scope.skips(&path(".git/config"), Kind::File));
+        assert!(!scope.skips(&path("sub/cache"), Kind::Directory));
+        assert!(!scope.skips(&path("cache2"), Kind::File));
+        assert!(!scope.skips(&path("sub/.git"), Kind::Directory));
     }
 
     #[test]
     fn rule_1_a_directory_named_claims_jsonl_is_not_passed_over() {
         let scope = Scope::to_sign(&Recipe::default());
-        assert!(scope.skips(&path("claims.jsonl"), false));
-        assert!(!scope.skips(&path("claims.jsonl"), true));
-        assert!(!scope.skips(&path("claims.jsonl/evil.py"), false));
-        assert!(!scope.skips(&path("model.sig/evil.py"), false));
+        assert!(scope.skips(&path("claims.jsonl"), Kind::File));
+        assert!(!scope.skips(&path("claims.jsonl"), Kind::Directory));
+        assert!(!scope.skips(&path("claims.jsonl"), Kind::Other));
+        assert!(!scope.skips(&path("claims.jsonl/evil.py"), Kind::File));
+        assert!(!scope.skips(&path("model.sig/evil.py"), Kind::File));
     }
 
     #[test]
@@ -210,8 +232,8 @@ mod tests {
         }
         let mut scope = Scope::to_verify(&Recipe::default(), &One);
         scope.ignore(path("cache"));
-        assert!(!scope.skips(&path("cache"), true));
-        assert!(!scope.skips(&path("cache/kept"), false));
-        assert!(scope.skips(&path("cache/other"), false));
+        assert!(!scope.skips(&path("cache"), Kind::Directory));
+        assert!(!scope.skips(&path("cache/kept"), Kind::File));
+        assert!(scope.skips(&path("cache/other"), Kind::File));
     }
 }

@@ -65,7 +65,7 @@ pub struct Identity {
 }
 
 /// A file that can be measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its name in the model.
     pub path: ModelPath,
@@ -93,6 +93,30 @@ pub struct Listing {
     /// Names that were passed over because the recipe or the caller said so; each may be a directory
     /// with more below.
     pub ignored: Vec<ModelPath>,
+}
+
+impl Listing {
+    /// Whether a later listing found the very same.
+    ///
+    /// # Errors
+    /// [`Fault::Changed`] names the first that differs.
+    pub(crate) fn same_as(&self, later: &Self) -> Result<(), Fault> {
+        let changed = |path: String| Err(Fault::Changed { path });
+        let mut pairs = self.files.iter().zip(&later.files);
+        if let Some((before, after)) = pairs.find(|(before, after)| before != after) {
+            return changed(before.path.as_ref().min(after.path.as_ref()).to_owned());
+        }
+        let longer = if self.files.len() > later.files.len() { self } else { later };
+        if let Some(file) = longer.files.get(self.files.len().min(later.files.len())) {
+            return changed(file.path.as_str().to_owned());
+        }
+        if self.irregular != later.irregular {
+            let other = self.irregular.iter().chain(&later.irregular);
+            let name = other.map(|irregular| irregular.name.clone()).next();
+            return changed(name.unwrap_or_default());
+        }
+        Ok(())
+    }
 }
 
 /// A name that cannot be part of a model.

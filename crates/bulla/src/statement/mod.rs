@@ -46,5 +46,5 @@ impl<'a> Statement<'a> {
 }
 
 fn malformed(detail: impl Into<String>) -> Reason {
-    Reason::MalformedStatement { detail: detail.into() }
+    Reason::MalformedStatement { detail: crate::text::shorten(&detail.into()) }
 }

@@ -301,7 +301,8 @@ fn decode_v1(statement: Statement<'_>) -> Result<OmsClaim, Reason> {
         .filter(|minor| !minor.is_empty() && minor.len() <= 4)
         .filter(|minor| minor.bytes().all(|b| b.is_ascii_digit()));
     let Some(minor) = minor else {
-        return Err(Reason::WrongPredicateType { found: statement.predicate_type });
+        let found = crate::text::shorten(&statement.predicate_type);
+        return Err(Reason::WrongPredicateType { found });
     };
 
     // 2. The subject: one, with a name and the root.

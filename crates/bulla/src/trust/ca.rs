@@ -8,7 +8,7 @@
 //! * Every authority: `CA:TRUE`, `keyCertSign`, path length, `codeSigning` if it names extended uses.
 //!   A root named by the verifier may leave key usage out, as OpenSSL's default roots do.
 //! * All of them: valid at the time of checking, the root too; no critical extension that is not
-//!   understood (name constraints, for one); no SHA-1; RSA from 2048 bits, the signer's from 3072.
+//!   understood, and no name or policy constraints at all, for these are not checked; no SHA-1; RSA from 2048 bits, the signer's from 3072.
 //! * Revocation lists are not consulted.
 
 use const_oid::ObjectIdentifier;
@@ -144,7 +144,7 @@ pub enum PathProblem {
     },
     /// A critical extension that is not understood.
     #[error(
-        "the certificate {} has a critical extension that Bulla does not check ({extension})",
+        "the certificate {} has an extension that Bulla does not check ({extension})",
         Printable(subject)
     )]
     UnknownCritical {
@@ -384,7 +384,7 @@ fn check_common(certificate: &Certificate, at: Timestamp, problems: &mut Vec<Pat
     if at > until {
         problems.push(PathProblem::Expired { subject: certificate.label(), until, at });
     }
-    for oid in &certificate.unknown_critical {
+    for oid in &certificate.unchecked {
         let extension = match *oid {
             rfc5280::ID_CE_NAME_CONSTRAINTS => "name constraints".to_owned(),
             rfc5280::ID_CE_POLICY_CONSTRAINTS => "policy constraints".to_owned(),

@@ -16,7 +16,7 @@ use super::pem;
 use super::public_key::{PublicKey, verify_certificate_signature};
 use crate::digest::Digest;
 use crate::error::Fault;
-use crate::limits::Limits;
+use crate::limits::{CERTIFICATE_BYTES, CERTIFICATE_EXTENSIONS, Limits};
 
 /// A certificate that was read; not one that is trusted.
 #[derive(Clone)]
@@ -37,7 +37,8 @@ pub struct Certificate {
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
     names: Vec<SignerName>,
-    pub(super) unknown_critical: Vec<ObjectIdentifier>,
+    /// Extensions that must be understood and are not.
+    pub(super) unchecked: Vec<ObjectIdentifier>,
 }
 
 /// A name that a certificate gives its owner (subject alternative name).
@@ -52,12 +53,21 @@ pub enum SignerName {
 }
 
 impl SignerName {
-    /// Reads a name by its form: with `:` and a scheme it is a URI, with `@` an e-mail address, else
+    /// Reads a name as it is shown (`email:…`, `URI:…`, `DNS:…`), or by its form: with `:` and a scheme it is a URI, with `@` an e-mail address, else
     /// a DNS name. So a name of one kind never matches one of another.
     ///
     /// # Errors
     /// [`Fault::Key`] when it is empty or has blanks.
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        for (prefix, kind) in [
+            ("email:", Self::Email as fn(String) -> Self),
+            ("URI:", Self::Uri),
+            ("DNS:", Self::Dns),
+        ] {
+            if let Some(name) = text.strip_prefix(prefix) {
+                return Ok(kind(name.into()));
+            }
+        }
         if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(Fault::key("a signer's name is an e-mail address, a URI or a DNS name"));
         }
@@ -81,9 +91,15 @@ impl SignerName {
     }
 }
 
+/// With its kind, as OpenSSL shows it: `email:…`, `URI:…`, `DNS:…`.
 impl fmt::Display for SignerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        let kind = match self {
+            Self::Email(_) => "email",
+            Self::Uri(_) => "URI",
+            Self::Dns(_) => "DNS",
+        };
+        write!(f, "{kind}:{}", self.as_str())
     }
 }
 
@@ -94,6 +110,12 @@ impl Certificate {
     /// [`Fault::Key`] when it is malformed or has an extension twice.
     pub fn from_der(der: &[u8]) -> Result<Self, Fault> {
         let malformed = |e: der::Error| Fault::key(format!("the certificate is malformed: {e}"));
+        if der.len() > CERTIFICATE_BYTES {
+            return Err(Fault::key(format!(
+                "the certificate has {} bytes, at most {CERTIFICATE_BYTES} are read",
+                der.len()
+            )));
+        }
         // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue } (RFC 5280 §4.1)
         let mut reader = SliceReader::new(der).map_err(malformed)?;
         let (tbs, signature_algorithm, signature) = reader
@@ -113,7 +135,8 @@ impl Certificate {
         let time = |t: x509_cert::time::Time| {
             i64::try_from(t.to_unix_duration().as_secs())
                 .ok()
-                .and_then(|s| Timestamp::from_second(s).ok())
+                // "No expiry" is the last second of 9999 (RFC 5280 §4.1.2.5), just beyond our last.
+                .map(|s| Timestamp::from_second(s).unwrap_or(Timestamp::MAX))
                 .ok_or_else(|| Fault::key("the certificate has a date that cannot be"))
         };
         let mut certificate = Self {
@@ -132,9 +155,12 @@ impl Certificate {
             key_usage: None,
             extended_key_usage: None,
             names: Vec::new(),
-            unknown_critical: Vec::new(),
+            unchecked: Vec::new(),
         };
         let mut seen = Vec::new();
+        if parsed.extensions.as_ref().is_some_and(|e| e.len() > CERTIFICATE_EXTENSIONS) {
+            return Err(Fault::key("the certificate has too many extensions"));
+        }
         for extension in parsed.extensions.unwrap_or_default() {
             let (oid, value) = (extension.extn_id, extension.extn_value.as_bytes());
             if seen.contains(&oid) {
@@ -159,7 +185,11 @@ impl Certificate {
                 }
                 // Policies are not asked for, so any will do.
                 rfc5280::ID_CE_CERTIFICATE_POLICIES => {}
-                other if extension.critical => certificate.unknown_critical.push(other),
+                // Recognised, and not checked: so refused, critical or not (RFC 5280 §4.2).
+                rfc5280::ID_CE_NAME_CONSTRAINTS | rfc5280::ID_CE_POLICY_CONSTRAINTS => {
+                    certificate.unchecked.push(oid);
+                }
+                other if extension.critical => certificate.unchecked.push(other),
                 _ => {}
             }
         }

@@ -34,6 +34,8 @@ pub enum KeyAlgorithm {
 
 /// RSA keys below this sign no model.
 const RSA_BITS: u32 = 3072;
+/// Longer ones cost their verifier too much, and the library does not take them.
+const RSA_BITS_MAX: u32 = 8192;
 
 impl KeyAlgorithm {
     /// A name for people and for `--algorithm`: `ecdsa-p256`, `rsa-3072`, …
@@ -230,8 +232,25 @@ fn algorithm(spki: &SubjectPublicKeyInfoRef<'_>, bits: &[u8]) -> Result<KeyAlgor
             }
             Ok(algorithm)
         }
-        rfc8410::ID_ED_25519 => Ok(KeyAlgorithm::Ed25519),
+        rfc8410::ID_ED_25519 => {
+            if spki.algorithm.parameters.is_some() {
+                return Err(Fault::key(
+                    "the Ed25519 public key has parameters (RFC 8410 allows none)",
+                ));
+            }
+            let bytes = <&[u8; 32]>::try_from(bits)
+                .map_err(|_| Fault::key("the Ed25519 public key does not have 32 bytes"))?;
+            // A point of small order verifies signatures that nobody made.
+            match ed25519_dalek::VerifyingKey::from_bytes(bytes) {
+                Ok(key) if !key.is_weak() => Ok(KeyAlgorithm::Ed25519),
+                _ => Err(Fault::key("the ed25519 public key is not valid")),
+            }
+        }
         rfc5912::RSA_ENCRYPTION => {
+            // One encoding, one fingerprint (RFC 3279 §2.3.1).
+            if !spki.algorithm.parameters.is_some_and(|p| p.is_null()) {
+                return Err(Fault::key("the RSA public key has parameters other than NULL"));
+            }
             let size = alg::RsaParameters::public_modulus_len(bits)
                 .map_err(|_| Fault::key("the RSA public key is malformed"))?;
             if size < RSA_BITS {
@@ -239,6 +258,11 @@ fn algorithm(spki: &SubjectPublicKeyInfoRef<'_>, bits: &[u8]) -> Result<KeyAlgor
                     detail: format!("the RSA key has {size} bits, expected at least {RSA_BITS}"),
                     hint: Some("make a new key: 'bulla key generate'"),
                 });
+            }
+            if size > RSA_BITS_MAX {
+                return Err(Fault::key(format!(
+                    "the RSA key has {size} bits, expected at most {RSA_BITS_MAX}"
+                )));
             }
             Ok(KeyAlgorithm::Rsa(size))
         }
@@ -292,6 +316,46 @@ mod tests {
             -----END PUBLIC KEY-----\n";
         let fault = PublicKey::from_pem(pem, &Limits::default()).unwrap_err();
         assert!(fault.to_string().contains("2048 bits"), "{fault}");
+    }
+
+    /// One key, one encoding, one fingerprint.
+    #[test]
+    fn other_encodings_and_weak_points_are_refused() {
+        use super::super::KeyPair;
+        let ed = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap().public().spki_der().to_vec();
+        let with = |parameters: &[u8], point: &[u8]| {
+            let mut der = vec![0x30, 42 + u8::try_from(parameters.len()).unwrap()];
+            der.extend_from_slice(&[
+                0x30,
+                5 + u8::try_from(parameters.len()).unwrap(),
+                6,
+                3,
+                43,
+                101,
+                112,
+            ]);
+            der.extend_from_slice(parameters);
+            der.extend_from_slice(&[3, 33, 0]);
+            der.extend_from_slice(point);
+            der
+        };
+        let point = &ed[12..];
+        assert_eq!(PublicKey::from_spki_der(&with(&[], point)).unwrap().spki_der(), ed);
+        assert!(PublicKey::from_spki_der(&with(&[5, 0], point)).is_err());
+        let mut identity = [0; 32];
+        assert!(PublicKey::from_spki_der(&with(&[], &identity)).is_err());
+        identity[0] = 1;
+        assert!(PublicKey::from_spki_der(&with(&[], &identity)).is_err());
+
+        let rsa = KeyPair::generate(KeyAlgorithm::Rsa(3072)).unwrap().public().spki_der().to_vec();
+        // SEQUENCE (4) SEQUENCE (2) OID (11) NULL (2): without the NULL, two bytes shorter.
+        assert_eq!(&rsa[17..19], [5, 0]);
+        let mut without = rsa.clone();
+        without.drain(17..19);
+        without[3] -= 2;
+        without[5] -= 2;
+        let fault = PublicKey::from_spki_der(&without).unwrap_err();
+        assert!(fault.to_string().contains("NULL"), "{fault}");
     }
 
     #[test]

@@ -21,30 +21,31 @@ tools:
 	@tools/install
 
 demo: tools
-	@$(CARGO) run --quiet --package bulla-cli -- demo
+	@$(CARGO) run --locked --quiet --package bulla-cli -- demo
 
 test: tools
-	$(CARGO) test --workspace
+	$(CARGO) test --locked --workspace
 
 check: tools
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- --deny warnings
-	$(CARGO) test --quiet --package bulla-testkit --test imports
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) test --locked --quiet --package bulla-testkit --test imports
 
 interop: tools
-	$(CARGO) build --package bulla-cli
+	$(CARGO) build --locked --package bulla-cli
 	python=$$(interop/install-python) && \
 	BULLA=$(CURDIR)/target/debug/bulla "$$python/bin/pytest" -q -p no:cacheprovider \
 	    --ignore interop/tests/test_cosign.py interop/tests
 
 interop-go: tools
-	$(CARGO) build --package bulla-cli
+	$(CARGO) build --locked --package bulla-cli
 	python=$$(interop/install-python) && cosign=$$(interop/install-go) && \
 	BULLA=$(CURDIR)/target/debug/bulla COSIGN="$$cosign/cosign" \
 	    "$$python/bin/pytest" -q -p no:cacheprovider interop/tests/test_cosign.py
 
 bench: tools
-	$(CARGO) build --release --package bulla-cli
+	$(CARGO) build --locked --release --package bulla-cli
 	python=$$(interop/install-python) && \
 	BULLA=$(CURDIR)/target/release/bulla "$$python/bin/python" interop/bench.py
 

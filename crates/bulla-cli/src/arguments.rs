@@ -188,6 +188,14 @@ pub(crate) struct PasswordArguments {
 /// Reads the command line; ends the program if there is nothing to do.
 pub(crate) fn parse() -> Cli {
     let given: Vec<OsString> = with_hyphens(std::env::args_os()).collect();
+    if let Some(word) = word_of_model_signing(&given) {
+        let command = given.get(1).map(|c| c.to_string_lossy()).unwrap_or_default();
+        eprintln!("error: 'bulla {command}' takes a model, and there is none named '{word}'");
+        eprintln!(
+            "hint: leave the word '{word}' out: the flags tell how it is signed (docs/migration.md)"
+        );
+        std::process::exit(2);
+    }
     let error = match Cli::try_parse_from(&given) {
         Ok(cli) => return cli,
         Err(error) => error,
@@ -208,6 +216,14 @@ pub(crate) fn parse() -> Cli {
             std::process::exit(error.exit_code())
         }
     }
+}
+
+/// The subcommand of `model_signing sign key MODEL …`, which has no counterpart.
+fn word_of_model_signing(given: &[OsString]) -> Option<&'static str> {
+    let [_, command, word, _, ..] = given else { return None };
+    let words = ["key", "certificate", "sigstore", "pkcs11-key", "pkcs11-certificate"];
+    let command = command == "sign" || command == "verify";
+    words.into_iter().find(|known| command && word == known && !std::path::Path::new(word).exists())
 }
 
 /// Underscores in the names of flags read as hyphens, for model_signing 1.1.1 spells them so.

@@ -58,7 +58,10 @@ impl KeyReference {
             Self::File(path) => files::read_secret(path, limits.pem_bytes)?,
             Self::Environment(name) => {
                 let value = std::env::var_os(name).ok_or_else(|| {
-                    self.problem(Fault::key("there is no such environment variable"))
+                    self.problem(Fault::Key {
+                        detail: "there is no such environment variable".into(),
+                        hint: Some("check its name; it must be exported"),
+                    })
                 })?;
                 Zeroizing::new(value.into_encoded_bytes())
             }
@@ -67,7 +70,7 @@ impl KeyReference {
             Ok(text) => Ok(Zeroizing::new(text.to_owned())),
             Err(_) => Err(self.problem(Fault::Key {
                 detail: "it is not text, expected a PEM key".into(),
-                hint: Some("convert a DER key once: openssl pkey -inform DER -in OLD -out NEW.pem"),
+                hint: Some("convert a DER key once: openssl pkey -inform DER -in OLD -out NEW.pem (and -pubin if it is a public key)"),
             })),
         }
     }
@@ -146,20 +149,33 @@ fn existing_password(arguments: &PasswordArguments, key: &str) -> Result<Passwor
 }
 
 /// A password for a key that is being made; a prompt asks twice.
-pub(crate) fn new_password(file: Option<&Path>, variables: &[&str]) -> Result<Password, Problem> {
+pub(crate) fn new_password(
+    file: Option<&Path>,
+    variables: &[&str],
+    how: &'static str,
+) -> Result<Password, Problem> {
+    let empty = || {
+        Problem::usage(
+            "the new password is empty",
+            "give one; 'bulla key generate --no-password' and 'bulla key decrypt' write a key without encryption",
+        )
+    };
     if let Some(password) = given_password(file, variables)? {
-        return Ok(password);
+        return if password.is_empty() { Err(empty()) } else { Ok(password) };
     }
-    let first = prompt("New password: ")?;
-    let second = prompt("The same again: ")?;
+    let ask = |text: &str| {
+        prompt(text).map_err(|_| Fault::Key {
+            detail: "there is no password for the new file".into(),
+            hint: Some(how),
+        })
+    };
+    let first = ask("New password: ")?;
+    let second = ask("The same again: ")?;
     if first != second {
         return Err(Problem::usage("the two passwords differ", "run the command again"));
     }
     if first.is_empty() {
-        return Err(Problem::usage(
-            "the password is empty",
-            "type one, or use --no-password to write the key without encryption",
-        ));
+        return Err(empty());
     }
     Ok(Password::new(first))
 }
@@ -183,10 +199,29 @@ fn given_password(file: Option<&Path>, variables: &[&str]) -> Result<Option<Pass
     Ok(found.map(|value| Password::new(Zeroizing::new(value.into_encoded_bytes()))))
 }
 
+/// Typing a password turns the terminal's echo off; an interrupt must not leave it so.
+fn restore_echo_when_interrupted() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let Ok(terminal) = std::fs::File::open("/dev/tty") else { return };
+        let Ok(before) = rustix::termios::tcgetattr(&terminal) else { return };
+        // Without the handler an interrupt ends the program all the same.
+        let _ = ctrlc::set_handler(move || {
+            let _ = rustix::termios::tcsetattr(
+                &terminal,
+                rustix::termios::OptionalActions::Now,
+                &before,
+            );
+            std::process::exit(130);
+        });
+    });
+}
+
 fn prompt(text: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Fault::PasswordNeeded);
     }
+    restore_echo_when_interrupted();
     rpassword::prompt_password(text)
         .map(|typed| Zeroizing::new(typed.into_bytes()))
         .map_err(|_| Fault::PasswordNeeded)

@@ -34,6 +34,10 @@ impl Ui {
         Self { json: arguments.json, quiet: arguments.quiet, verbose: arguments.verbose }
     }
 
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbose && !self.json
     }
@@ -68,19 +72,23 @@ impl Ui {
         Bar { doing, shown, bar: OnceLock::new() }
     }
 
-    /// Writes the outcomes of a verification.
+    /// Writes the outcomes of a verification as JSON, if that was asked for.
     pub(crate) fn outcomes(&self, verdict: Verdict, outcomes: &[Outcome]) -> io::Result<()> {
-        if self.json {
-            return print_json(&serde_json::json!({
-                "command": "verify",
-                "verdict": verdict_word(verdict),
-                "models": outcomes,
-            }));
+        if !self.json {
+            return Ok(());
         }
-        outcomes.iter().try_for_each(|outcome| self.outcome(outcome))
+        print_json(&serde_json::json!({
+            "command": "verify",
+            "verdict": verdict_word(verdict),
+            "models": outcomes,
+        }))
     }
 
-    fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
+    /// Writes one outcome for people.
+    pub(crate) fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
         let model = Printable(&outcome.model);
         let (Some(digests), Some(signer)) = (&outcome.digests, &outcome.signed_by) else {
             let mut err = anstream::stderr().lock();
@@ -99,7 +107,9 @@ impl Ui {
         }
         let mut err = anstream::stderr().lock();
         for NoticeReport { weaker_check, message, .. } in &outcome.notices {
-            if *weaker_check || !self.quiet {
+            if self.quiet && *weaker_check {
+                writeln!(err, "{YELLOW}note{YELLOW:#}: {model}: {message}")?;
+            } else if !self.quiet {
                 writeln!(err, "  {YELLOW}note{YELLOW:#}: {message}")?;
             }
         }
@@ -110,14 +120,7 @@ impl Ui {
     pub(crate) fn problem(&self, command: &str, problem: &Problem) -> Verdict {
         let (about, verdict, reports, hints) = match problem {
             Problem::Usage { message, hint } => {
-                let report = ReasonReport {
-                    code: "usage",
-                    message: message.clone(),
-                    path: None,
-                    size: None,
-                    renamed_to: None,
-                };
-                (None, Verdict::Usage, vec![report], vec![hint.clone()])
+                (None, Verdict::Usage, vec![ReasonReport::usage(message)], vec![hint.clone()])
             }
             Problem::About { what, failure } => {
                 let (_, reports, hints) = failure_report(failure);
@@ -128,12 +131,8 @@ impl Ui {
                 (None, verdict_of(failure), reports, hints)
             }
         };
-        if let Some(report) = reports.first()
-            && is_broken_pipe(problem)
-        {
-            // Whoever reads us has seen enough.
-            let _ = report;
-            return verdict;
+        if is_broken_pipe(problem) {
+            return verdict; // whoever reads us has seen enough
         }
         // Standard error may be closed; there is nobody left to tell.
         let _ = if self.json {
@@ -163,19 +162,13 @@ impl Ui {
         match reports {
             [one] => {
                 writeln!(err, "{RED}{word}{RED:#}: {about}{}", Printable(&one.message))?;
-                self.hints(&mut err, hints, "")
+                print_hints(&mut err, hints, "")
             }
             many => {
                 writeln!(err, "{RED}{word}{RED:#}: {about}{}", count(many.len(), "reason"))?;
                 reasons(&mut err, many, hints, self.verbose)
             }
         }
-    }
-
-    fn hints(&self, out: &mut dyn io::Write, hints: &[String], indent: &str) -> io::Result<()> {
-        hints
-            .iter()
-            .try_for_each(|hint| writeln!(out, "{indent}{DIM}hint{DIM:#}: {}", Printable(hint)))
     }
 }
 
@@ -195,7 +188,11 @@ fn reasons(
     if reasons.len() > shown {
         writeln!(out, "  and {} more (-v shows all)", reasons.len() - shown)?;
     }
-    hints.iter().try_for_each(|hint| writeln!(out, "  {DIM}hint{DIM:#}: {}", Printable(hint)))
+    print_hints(out, hints, "  ")
+}
+
+fn print_hints(out: &mut dyn io::Write, hints: &[String], indent: &str) -> io::Result<()> {
+    hints.iter().try_for_each(|hint| writeln!(out, "{indent}{DIM}hint{DIM:#}: {}", Printable(hint)))
 }
 
 /// `12 files, 4.3 GB`
@@ -326,6 +323,11 @@ const WORTH_A_BAR: u64 = 256 << 20;
 impl Progress for Bar {
     fn start(&self, files: usize, size: u64) {
         if !self.shown || (size < WORTH_A_BAR && files < 20_000) {
+            return;
+        }
+        if let Some(bar) = self.bar.get() {
+            bar.reset();
+            bar.set_length(size);
             return;
         }
         let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(8));

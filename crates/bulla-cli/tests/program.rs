@@ -174,6 +174,12 @@ fn keys_are_private_and_are_never_overwritten() {
     let before = std::fs::read(&key).unwrap();
     bench.run(&["key", "generate", "--no-password", "--output", "signer.key"], 2);
     bench.run(&["key", "decrypt", "signer.key", "--output", "signer.key"], 2);
+    bench.run(&["key", "generate", "--no-password", "--output", "-"], 2);
+    // An unset secret of a pipeline is no password.
+    let mut empty = bench.command(&["key", "generate", "--output", "empty.key"]);
+    assert_eq!(empty.env("BULLA_PASSWORD", "").status().unwrap().code(), Some(2));
+    let said = bench.run(&["key", "encrypt", "signer.key", "--output", "locked.key"], 3);
+    assert!(said.contains("--new-password-file"), "{said}");
     std::fs::remove_file(bench.folder.path().join("signer.pub")).unwrap();
     bench.run(&["key", "generate", "--no-password", "--output", "signer.key"], 2);
     assert_eq!(std::fs::read(&key).unwrap(), before);

@@ -157,7 +157,7 @@ pub enum Reason {
     /// The certificate belongs to somebody else.
     #[error(
         "the certificate names {}, expected {}",
-        if found.is_empty() { "nobody".into() } else { found.iter().map(|n| Printable(n).to_string()).collect::<Vec<_>>().join(", ") },
+        if found.is_empty() { "nobody (it has no e-mail address, URI or DNS name in subjectAltName)".into() } else { found.iter().map(|n| Printable(n).to_string()).collect::<Vec<_>>().join(", ") },
         Printable(expected)
     )]
     WrongSignerName {
@@ -219,7 +219,8 @@ pub enum Reason {
     },
     /// Empty files under shards: they would not be bound.
     #[error(
-        "{path} is empty, and an empty file has no entry in a signature by shards: anyone could add or remove it"
+        "{} is empty, and an empty file has no entry in a signature by shards: anyone could add or remove it",
+        Printable(path)
     )]
     EmptyFileUnderShards {
         /// The file.
@@ -268,7 +269,7 @@ impl Reason {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoSignature { .. } => {
-                "sign it with 'bulla sign', or say where its signature is with --signature"
+                "say where its signature is with --signature; if the model is yours, sign it with 'bulla sign'"
             }
             Self::TooLarge { .. } => {
                 "if a signature of this size is expected, raise the limit with --max-bundle-size"
@@ -276,9 +277,7 @@ impl Reason {
             Self::MalformedBundle { .. }
             | Self::WrongMediaType { .. }
             | Self::WrongPayloadType { .. }
-            | Self::SignatureCount { .. } => {
-                "get the signature again from where it was published; 'bulla inspect' shows what is in the file"
-            }
+            | Self::SignatureCount { .. } => "get the signature again from where it was published",
             Self::OtherMethod { .. } => {
                 "'bulla inspect' shows how it was signed; name the key with --key or the authority with --ca, whichever fits"
             }
@@ -326,7 +325,10 @@ impl Difference {
             Self::Extra { .. } => Some(
                 "remove what was not signed, or accept it with --ignore-unsigned-files (a weaker check)",
             ),
-            Self::Changed { .. } | Self::Missing { .. } | Self::Renamed { .. } => Some(
+            Self::Renamed { .. } => {
+                Some("if nothing else differs, give the file its signed name back")
+            }
+            Self::Changed { .. } | Self::Missing { .. } => Some(
                 "do not use this model: get it again from its publisher, or ask for a new signature if the change is theirs",
             ),
         }
@@ -409,7 +411,7 @@ pub enum Fault {
         limit: u64,
     },
     /// The signature would be larger than a verifier reads.
-    #[error("the signature would have {} ({size} bytes), more than the {limit} bytes that a verifier reads", bytes(*size))]
+    #[error("the signature would have at least {} ({size} bytes), more than the {limit} bytes that a verifier reads", bytes(*size))]
     BundleTooLarge {
         /// How large it would be.
         size: u64,
@@ -477,9 +479,13 @@ impl Fault {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Io { source, .. } => match source.kind() {
+            Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path",
                 io::ErrorKind::PermissionDenied => "run as a user who may read and write there",
+                io::ErrorKind::IsADirectory => "give a file, not a directory",
+                io::ErrorKind::StorageFull if path.as_os_str() == "standard output" => {
+                    "make room where the output goes"
+                }
                 io::ErrorKind::StorageFull => "make room; what was there before is untouched",
                 _ => return None,
             },

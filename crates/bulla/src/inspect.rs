@@ -109,7 +109,9 @@ pub struct CertificateDescription {
 }
 
 impl CertificateDescription {
-    fn of(certificate: &Certificate) -> Self {
+    /// Describes a certificate.
+    #[must_use]
+    pub fn of(certificate: &Certificate) -> Self {
         let (from, until) = certificate.validity();
         Self {
             subject: certificate.subject().to_owned(),
@@ -122,6 +124,20 @@ impl CertificateDescription {
                 Ok(key) => key.to_string(),
                 Err(why) => why.to_string(),
             },
+        }
+    }
+}
+
+impl CertificateDescription {
+    fn unreadable(why: &Fault) -> Self {
+        Self {
+            subject: format!("cannot be read: {why}"),
+            issuer: String::new(),
+            names: Vec::new(),
+            valid_from: String::new(),
+            valid_until: String::new(),
+            fingerprint: String::new(),
+            key: String::new(),
         }
     }
 }
@@ -154,8 +170,11 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
     };
     let certificates = certificates
         .iter()
-        .map(|der| Certificate::from_der(der).map(|c| CertificateDescription::of(&c)))
-        .collect::<Result<_, _>>()?;
+        .map(|der| match Certificate::from_der(der) {
+            Ok(certificate) => CertificateDescription::of(&certificate),
+            Err(why) => CertificateDescription::unreadable(&why),
+        })
+        .collect();
     let statement: serde_json::Value =
         serde_json::from_slice(bundle.envelope.payload_to_show()).unwrap_or_default();
     let text =

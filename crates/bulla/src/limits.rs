@@ -57,7 +57,7 @@ impl Default for Limits {
             entries: 1_000_000,
             linked_entries: 200_000,
             name_bytes: 256 << 20,
-            model_bytes: u64::MAX,
+            model_bytes: 16 << 40,
             depth: 128,
             rename_search_bytes: 16 << 30,
             in_memory_bytes: 64 << 30,

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::error::{Failure, Reason};
+use crate::error::{Failure, Fault, Reason};
 use crate::model::{Difference, Irregular, Manifest, ModelSource};
 use crate::statement::oms::OmsClaim;
 use crate::text::Printable;
@@ -37,7 +37,7 @@ pub struct Outcome {
 /// A model's digests.
 #[derive(Debug, Serialize)]
 pub struct Digests {
-    /// The name in the signature, or of the model.
+    /// The model's name.
     pub name: String,
     /// Number of files.
     pub files: usize,
@@ -126,8 +126,11 @@ pub struct NoticeReport {
     pub code: &'static str,
     /// Whether less was checked than the signature allows.
     pub weaker_check: bool,
-    /// In words.
+    /// In words; long lists are cut.
     pub message: String,
+    /// All the paths that it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
 }
 
 /// A reason or a fault.
@@ -191,18 +194,21 @@ pub fn failure_report(failure: &Failure) -> (&'static str, Vec<ReasonReport>, Ve
         Failure::Fault(fault) => (
             "fault",
             vec![ReasonReport {
-                code: fault.code(),
-                message: fault.to_string(),
-                path: None,
-                size: None,
-                renamed_to: None,
+                path: match fault {
+                    Fault::Changed { path } => Some(path.clone()),
+                    Fault::Io { path, .. } => Some(path.to_string_lossy().into_owned()),
+                    _ => None,
+                },
+                ..ReasonReport::new(fault.code(), fault.to_string())
             }],
             fault.hint().into_iter().map(str::to_owned).collect(),
         ),
     }
 }
 
-fn signed_by(signer: &SignedBy, at: jiff::Timestamp) -> SignedByReport {
+/// Who signed, for a report.
+#[must_use]
+pub fn signed_by(signer: &SignedBy, at: jiff::Timestamp) -> SignedByReport {
     let algorithm = signer.key().algorithm().name();
     let key = signer.key().fingerprint().to_string();
     match signer {
@@ -235,7 +241,7 @@ impl NoticeReport {
         let (code, message) = match notice {
             Notice::IgnoredByCaller(paths) => (
                 "ignored-by-caller",
-                format!("a weaker check: unsigned files were passed over at {}, as you asked", list(paths)),
+                format!("a weaker check: not signed, and passed over as you asked: {}", list(paths)),
             ),
             Notice::UnsignedFiles(paths) => (
                 "unsigned-files",
@@ -246,11 +252,11 @@ impl NoticeReport {
                 "a weaker check: signed by model-signing 0.2.0, which binds no recipe; ask for a new signature".into(),
             ),
             Notice::UnnamedFile => {
-                ("unnamed-file", "the signature does not bind the file's name".into())
+                ("unnamed-file", "a weaker check: the signature does not bind the file's name".into())
             }
             Notice::NotCovered(paths) => (
                 "not-covered",
-                format!("not covered by the signature, as its signer chose: {}", list(paths)),
+                format!("not covered by the signature: {}", list(paths)),
             ),
             Notice::PassedOverByDefault(paths) => (
                 "passed-over-by-default",
@@ -267,19 +273,33 @@ impl NoticeReport {
                 ),
             ),
         };
-        Self { code, weaker_check: notice.is_weaker_check(), message }
+        let paths = match notice {
+            Notice::IgnoredByCaller(paths)
+            | Notice::NotCovered(paths)
+            | Notice::PassedOverByDefault(paths) => {
+                paths.iter().map(|path| path.as_str().to_owned()).collect()
+            }
+            Notice::UnsignedFiles(names) => names.clone(),
+            Notice::Collisions(groups) => groups.concat(),
+            Notice::OldFormat | Notice::UnnamedFile => Vec::new(),
+        };
+        Self { code, weaker_check: notice.is_weaker_check(), message, paths }
     }
 }
 
 impl ReasonReport {
+    fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, path: None, size: None, renamed_to: None }
+    }
+
+    /// Of a command that was used wrongly.
+    #[must_use]
+    pub fn usage(message: &str) -> Self {
+        Self::new("usage", message.to_owned())
+    }
+
     fn of(reason: &Reason) -> Self {
-        let mut report = Self {
-            code: reason.code(),
-            message: reason.to_string(),
-            path: None,
-            size: None,
-            renamed_to: None,
-        };
+        let mut report = Self::new(reason.code(), reason.to_string());
         match reason {
             Reason::Differs(difference) => match &**difference {
                 Difference::Changed { path, size, .. } | Difference::Extra { path, size } => {

@@ -100,6 +100,12 @@ impl CertificateSigner {
                 },
             );
         }
+        let count = chain.len() + 1;
+        let limit = Limits::default().certificates;
+        if count > limit {
+            let detail = format!("a signature holds at most {limit} certificates, not {count}");
+            reasons.push(Reason::Certificate(trust::PathProblem::Malformed { detail }));
+        }
         match Refusal::from_reasons(reasons) {
             Some(refusal) => Err(refusal),
             None => Ok(Self { key, chain: std::iter::once(leaf).chain(chain).collect() }),
@@ -155,7 +161,9 @@ pub fn measure(
         .collect();
     if let Method::Shards(_) = recipe.method {
         let empty = listing.files.iter().filter(|file| file.identity.size == 0);
-        reasons.extend(empty.map(|f| Reason::EmptyFileUnderShards { path: f.path.to_string() }));
+        reasons.extend(
+            empty.map(|f| Reason::EmptyFileUnderShards { path: f.path.as_str().to_owned() }),
+        );
     }
     if listing.files.is_empty() && reasons.is_empty() {
         reasons.push(Reason::EmptyModel { name: source.name().to_owned() });

@@ -2,8 +2,9 @@
 //!
 //! A new file is written without a name, synced, and then given its name in one step; an existing
 //! one is replaced by a rename. A crash, a full disk or a kill leaves what was there before. A link
-//! at the name is replaced, never followed. Nothing else is left in the directory: a stray file in a
-//! model would be an unsigned file, and the model would be refused.
+//! at the name is replaced, never followed. Nothing else should be left in the directory, for a stray file in a
+//! model is an unsigned file: only a kill between the last two system calls of a replacement can leave
+//! one, named `.NAME.….tmp`.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -143,13 +144,25 @@ fn rename_or_remove(
 ) -> Result<(), Errno> {
     let renamed = match existing {
         Existing::Replace => rustix::fs::renameat(directory, from, directory, to),
-        // A link, unlike a rename, fails if somebody was faster.
-        Existing::Keep => rustix::fs::linkat(directory, from, directory, to, AtFlags::empty()),
+        Existing::Keep => keep(directory, from, to),
     };
-    if renamed.is_err() || existing == Existing::Keep {
+    if renamed.is_err() {
         let _ = rustix::fs::unlinkat(directory, from, AtFlags::empty());
     }
     renamed
+}
+
+/// A rename that fails if somebody was faster.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn keep(directory: BorrowedFd<'_>, from: &Path, to: &Path) -> Result<(), Errno> {
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    rustix::fs::renameat_with(directory, from, directory, to, flags)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn keep(directory: BorrowedFd<'_>, from: &Path, to: &Path) -> Result<(), Errno> {
+    rustix::fs::linkat(directory, from, directory, to, AtFlags::empty())?;
+    rustix::fs::unlinkat(directory, from, AtFlags::empty())
 }
 
 /// A name next to the file that nobody can guess and plant something at.

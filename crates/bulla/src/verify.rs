@@ -148,7 +148,7 @@ fn named_key<'a>(keys: &'a [PublicKey], hint: &KeyHint) -> Result<&'a PublicKey,
     };
     keys.iter().find(|key| fits(key)).ok_or_else(|| Reason::WrongKeyHint {
         hint: found,
-        trusted: keys.iter().map(PublicKey::oms_hint).collect(),
+        trusted: keys.iter().map(|k| format!("{} ({})", k.oms_hint(), k.fingerprint())).collect(),
     })
 }
 
@@ -231,15 +231,15 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Weaker: the caller passed over unsigned files here.
+    /// Weaker: these are there and not signed, and the caller passed over them.
     IgnoredByCaller(Vec<ModelPath>),
     /// Weaker: these are there and not signed; links and devices among them, by name.
     UnsignedFiles(Vec<String>),
     /// Weaker: a signature of model-signing 0.2.0.
     OldFormat,
-    /// The signature of this single file does not bind its name.
+    /// Weaker: the signature of this single file does not bind its name.
     UnnamedFile,
-    /// The signer left these out, and they are there: nobody vouches for them.
+    /// These are there, and the signer or its old format left them out: nobody vouches for them.
     NotCovered(Vec<ModelPath>),
     /// Weaker: these are there, and passed over because the specification says so; this signer did
     /// not leave them out.
@@ -257,6 +257,7 @@ impl Notice {
             Self::IgnoredByCaller(_)
                 | Self::UnsignedFiles(_)
                 | Self::OldFormat
+                | Self::UnnamedFile
                 | Self::PassedOverByDefault(_)
         )
     }
@@ -321,12 +322,18 @@ impl Authenticated<OmsClaim> {
             });
         }
         let differences =
-            recognise_renamed(differences, &source, self.value(), &signed, &listing, limits, work)?;
+            recognise_renamed(differences, &source, self.value(), &signed, &listing, limits, work);
         if let Some(refusal) =
             Refusal::from_reasons(differences.into_iter().map(Reason::from).collect())
         {
             return Err(refusal.into());
         }
+
+        if signed.0.is_empty() || manifest.files.len() != signed.0.len() {
+            return Err(Fault::Bug { what: "not every signed file was measured" }.into());
+        }
+
+        let notices = notices(claim, &listing, options, unsigned);
 
         // 4. What was there at the beginning is what is there now.
         let mut later = source.list(&scope, limits)?;
@@ -338,7 +345,6 @@ impl Authenticated<OmsClaim> {
         }
         listing.same_as(&later)?;
 
-        let notices = notices(claim, &listing, options, unsigned);
         Ok(VerifiedModel { source, claim: self, manifest, notices, limits: limits.clone() })
     }
 }
@@ -352,7 +358,7 @@ fn recognise_renamed(
     listing: &Listing,
     limits: &Limits,
     work: Work<'_>,
-) -> Result<Vec<Difference>, Fault> {
+) -> Vec<Difference> {
     // Sizes of the missing files; `None` among them where the signature does not tell any.
     let missing: HashSet<Option<u64>> = differences
         .iter()
@@ -375,10 +381,13 @@ fn recognise_renamed(
         .cloned()
         .collect();
     if candidates.is_empty() {
-        return Ok(differences);
+        return differences;
     }
-    let extra = Manifest::measure(source, &claim.recipe, &candidates, work)?;
-    Ok(model::renamed(differences, &signed.0, &extra.files))
+    // What is known is a "no"; a file that cannot be read does not make it a "could not tell".
+    match Manifest::measure(source, &claim.recipe, &candidates, work) {
+        Ok(extra) => model::renamed(differences, &signed.0, &extra.files),
+        Err(_) => differences,
+    }
 }
 
 fn notices(
@@ -394,34 +403,36 @@ fn notices(
     if claim.is_unnamed() {
         notices.push(Notice::UnnamedFile);
     }
-    if !options.ignore.is_empty() {
-        notices.push(Notice::IgnoredByCaller(options.ignore.clone()));
-    }
     if !unsigned.is_empty() {
         notices.push(Notice::UnsignedFiles(unsigned));
     }
     // Signatures and claims are there for Bulla to read and for nobody to load.
     let own = [model::SIGNATURE_NAME, model::CLAIMS_NAME];
     // A signature that records no ignored paths leaves the choice to the specification.
-    let ignored = &claim.recipe.ignore;
-    let chosen = |path: &ModelPath| {
-        ignored.is_empty()
-            || ignored.contains(path)
-            || path.parents().any(|directory| ignored.contains(directory))
+    let recorded = &claim.recipe.ignore;
+    let (mut by_signer, mut by_default, mut by_caller) = (Vec::new(), Vec::new(), Vec::new());
+    for path in listing.ignored.iter().filter(|path| !own.contains(&path.as_str())) {
+        let below =
+            |ignore: &dyn Fn(&str) -> bool| ignore(path.as_str()) || path.parents().any(ignore);
+        let place = if below(&|name| recorded.contains(name)) {
+            &mut by_signer
+        } else if below(&|name| options.ignore.iter().any(|ignored| ignored.as_str() == name)) {
+            &mut by_caller
+        } else if recorded.is_empty() {
+            &mut by_signer
+        } else {
+            &mut by_default
+        };
+        place.push(path.clone());
+    }
+    let mut add = |paths: Vec<ModelPath>, notice: fn(Vec<ModelPath>) -> Notice| {
+        if !paths.is_empty() {
+            notices.push(notice(paths));
+        }
     };
-    let (uncovered, by_default): (Vec<ModelPath>, Vec<ModelPath>) = listing
-        .ignored
-        .iter()
-        .filter(|path| !own.contains(&path.as_str()))
-        .filter(|path| !options.ignore.contains(path))
-        .cloned()
-        .partition(chosen);
-    if !uncovered.is_empty() {
-        notices.push(Notice::NotCovered(uncovered));
-    }
-    if !by_default.is_empty() {
-        notices.push(Notice::PassedOverByDefault(by_default));
-    }
+    add(by_caller, Notice::IgnoredByCaller);
+    add(by_signer, Notice::NotCovered);
+    add(by_default, Notice::PassedOverByDefault);
     let collisions = model::collisions(listing.files.iter().map(|f| &f.path));
     if !collisions.is_empty() {
         notices.push(Notice::Collisions(collisions));
@@ -465,7 +476,12 @@ impl<S: ModelSource> VerifiedModel<S> {
             .into());
         }
         let file = self.source.open(&measured.found)?;
-        let mut bytes = vec![0; usize::try_from(size).map_err(|_| no_such())?];
+        let mut bytes = Vec::new();
+        let memory =
+            |_| Fault::io("hold", Path::new(path.as_str()), std::io::ErrorKind::OutOfMemory.into());
+        let size_here = usize::try_from(size).map_err(|_| no_such())?;
+        bytes.try_reserve_exact(size_here).map_err(memory)?;
+        bytes.resize(size_here, 0);
         let mut at = 0;
         while let Some(room) = bytes.get_mut(at..).filter(|room| !room.is_empty()) {
             match file.read_at(room, at as u64) {

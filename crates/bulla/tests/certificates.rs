@@ -342,6 +342,13 @@ fn names_are_shown_with_their_kind() {
     {
         assert_eq!(SignerName::parse(shown).unwrap().to_string(), shown);
     }
+    assert_eq!(
+        SignerName::parse("DNS:A.Example").unwrap(),
+        SignerName::parse("a.example").unwrap()
+    );
+    for bad in ["", " ", "email:", "URI:", "DNS:", "email:a b@c", "a\n"] {
+        assert!(SignerName::parse(bad).is_err(), "{bad:?}");
+    }
 }
 
 #[test]
@@ -422,6 +429,10 @@ fn signers_find_out_before_they_sign() {
         |refusal: bulla::Refusal| refusal.reasons().map(bulla::Reason::code).collect::<Vec<_>>();
     let refusal = make(&chain.middle, &chain.leaf, "2026-11-20T12:00:00Z").unwrap_err();
     assert_eq!(codes(refusal), ["certificate-for-other-key"]);
+    let many = vec![chain.middle.certificate.clone(); 16];
+    let leaf = chain.leaf.certificate.clone();
+    let refusal = CertificateSigner::new(chain.leaf.key_pair(), leaf, many, now()).unwrap_err();
+    assert!(refusal.to_string().contains("at most 16"), "{refusal}");
     let refusal = make(&chain.leaf, &chain.leaf, "2028-01-01T00:00:00Z").unwrap_err();
     assert_eq!(codes(refusal), ["certificate-expired"]);
     let refusal = make(&chain.root, &chain.root, "2026-11-20T12:00:00Z").unwrap_err();

@@ -161,6 +161,13 @@ fn followed_links_are_hashed_as_their_targets() {
     assert_eq!(file("crooked"), file("a/b"));
     assert_eq!(verified.open_verified(&path("crooked")).unwrap().as_ref(), b"2");
 
+    // A link to a directory with signed files is never passed over.
+    symlink("tokenizer", model.join("linked")).unwrap();
+    let bundle3 = signer.sign(&model, &follow());
+    let ignore = Options { ignore: vec![path("linked")], ..Options::default() };
+    verify_with(&signer, &model, &bundle3, &ignore).unwrap();
+    std::fs::remove_file(model.join("linked")).unwrap();
+
     // A link that points to something else is a change.
     std::fs::remove_file(model.join("link")).unwrap();
     symlink("a-b", model.join("link")).unwrap();
@@ -549,10 +556,16 @@ impl bulla::ModelSource for TwoFaced {
         Layout::Directory
     }
     fn list(&self, _: &Scope<'_>, _: &Limits) -> Result<Listing, Fault> {
-        let files = vec![Found::new(path("weights"), IDENTITY)];
+        let mut files = vec![Found::new(path("weights"), IDENTITY)];
+        if self.after == b"more" {
+            files.insert(0, Found::new(path("unreadable"), IDENTITY));
+        }
         Ok(Listing { files, ..Listing::default() })
     }
-    fn open(&self, _: &Found) -> Result<Box<dyn ModelFile>, Fault> {
+    fn open(&self, file: &Found) -> Result<Box<dyn ModelFile>, Fault> {
+        if file.path.as_str() == "unreadable" {
+            return Err(Fault::Changed { path: "unreadable".into() });
+        }
         let first = self.opened.fetch_add(1, Ordering::SeqCst) == 0;
         Ok(Box::new(Memory(if first { b"good" } else { self.after })))
     }
@@ -601,6 +614,24 @@ fn rule_16_what_is_opened_is_hashed_whatever_its_identity_says() {
     }
 }
 
+/// A "no" that is known stays one when a file that is only looked at for its sake cannot be read.
+#[test]
+fn an_unreadable_extra_file_does_not_hide_a_refusal() {
+    let signer = TestSigner::default();
+    let statement = bulla_testkit::bundles::statement(&[("missing", b"x"), ("weights", b"good")]);
+    let bundle = signer.bundle_of(&serde_json::to_vec(&statement).unwrap());
+    let result = verify::verify(
+        &bundle,
+        TwoFaced { opened: 0.into(), after: b"more" },
+        &signer.trust,
+        bulla_testkit::now(),
+        &Options::default(),
+        &Limits::default(),
+        work(),
+    );
+    assert_eq!(refused(result), ["extra", "missing"]);
+}
+
 fn verify_with(
     signer: &TestSigner,
     model: &Path,
@@ -631,6 +662,11 @@ fn rule_3_weaker_checks_say_so_and_exempt_no_signed_file() {
     let verified = verify_with(&signer, &model, &bundle, &ignore).unwrap();
     assert!(verified.notices().iter().any(|n| matches!(n, Notice::IgnoredByCaller(_))));
     let any = Options { ignore_unsigned_files: true, ..Options::default() };
+    // Also beside a signed file of nearly the same name.
+    std::fs::write(model.join("CONFIG.json"), b"x").unwrap();
+    let verified = verify_with(&signer, &model, &bundle, &any).unwrap();
+    assert!(verified.notices().iter().any(|n| matches!(n, Notice::Collisions(_))));
+    std::fs::remove_file(model.join("CONFIG.json")).unwrap();
     let verified = verify_with(&signer, &model, &bundle, &any).unwrap();
     let Some(Notice::UnsignedFiles(files)) = verified.notices().first() else {
         panic!("{:?}", verified.notices());
@@ -696,6 +732,16 @@ fn rule_1_places_that_nobody_vouches_for() {
     models::write(&model, &[(".git/evil.py", b"import os")]);
     let verified = signer.verify(&model, &bundle).unwrap();
     assert_eq!(verified.notices(), [Notice::NotCovered(vec![path(".git")])]);
+    // Below what the caller passes over, it is the caller's doing, whatever is signed there besides.
+    let model2 = folder.path().join("second");
+    models::write(&model2, &[("cache/kept", b"1")]);
+    let bundle2 = signer.sign(&model2, &Recipe::default());
+    models::write(&model2, &[("cache/other", b"2")]);
+    let ignore = Options { ignore: vec![path("cache")], ..Options::default() };
+    let verified = verify_with(&signer, &model2, &bundle2, &ignore).unwrap();
+    assert_eq!(verified.notices(), [Notice::IgnoredByCaller(vec![path("cache/other")])]);
+    std::fs::remove_file(model2.join("cache/other")).unwrap();
+    assert!(verify_with(&signer, &model2, &bundle2, &ignore).unwrap().notices().is_empty());
     // Where the signer left nothing out, it is the specification that passes it over: a weaker check.
     std::fs::remove_dir_all(model.join(".git")).unwrap();
     let own = Recipe { ignore: [path("model.sig")].into(), ..Recipe::default() };

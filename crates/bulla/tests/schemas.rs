@@ -57,6 +57,18 @@ fn the_validator_refuses_what_it_must() {
 }
 
 #[test]
+fn the_validator_refuses_a_wrong_predicate() {
+    let vector = data("oms-spec-vectors/invalid-payload/wrong-predicate.bundle.json");
+    let statement = statement_of(&serde_json::to_vec(&vector).unwrap());
+    assert!(validator("bundle").is_valid(&vector));
+    assert!(!validator("statement").is_valid(&statement));
+    // And so does Bulla, when somebody signs it.
+    let folder = tempfile::tempdir().unwrap();
+    let result = TestSigner::default().verify_statement(&models::small(folder.path()), &statement);
+    assert_eq!(bulla_testkit::refused(result), ["wrong-predicate-type"]);
+}
+
+#[test]
 fn every_recipe_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let model = models::small(folder.path());

@@ -52,6 +52,8 @@ fn wrong_predicate_type() {
         "https://model_signing/signature/v1.",
         "https://model_signing/signature/v1.0x",
         "https://model_signing/signature/v10",
+        "https://model_signing/signature/v1.00",
+        "https://model_signing/signature/v1.01",
     ] {
         let (folder, signer, mut statement) = fitting();
         statement["predicateType"] = kind.into();
@@ -378,6 +380,32 @@ fn trap_3_a_single_file_in_both_spellings() {
     assert_eq!(refused(signer.verify_statement(&at("weights.bin"), &below)), ["other-layout"]);
 }
 
+/// A name that no path can hold must not leave an empty list of signed files behind.
+#[test]
+fn a_signature_without_a_name_for_a_file_without_a_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let signer = TestSigner::default();
+    let bundle = signer.bundle_of(&serde_json::to_vec(&statement(&[(".", b"1")])).unwrap());
+    for bytes in [[0xff; 90], [b'\n'; 90]] {
+        let file = folder.path().join(std::ffi::OsStr::from_bytes(&bytes));
+        std::fs::write(&file, b"evil").unwrap();
+        for ignore_unsigned_files in [false, true] {
+            let options = bulla::Options { ignore_unsigned_files, ..Default::default() };
+            let result = bulla::verify::verify(
+                &bundle,
+                bulla::LocalModel::open(&file).unwrap(),
+                &signer.trust,
+                bulla_testkit::now(),
+                &options,
+                &bulla::Limits::default(),
+                bulla_testkit::work(),
+            );
+            refused(result);
+        }
+    }
+}
+
 #[test]
 fn the_malformed_framing_of_0_2_0_is_for_its_own_statements() {
     use bulla::sign::{Signer as _, ToSign};
@@ -410,6 +438,10 @@ fn defects_of_0_2_0_statements() {
     let model = folder.path().join("model");
     let verified = signer.verify_statement(&model, &statement(json!([subject("a")]))).unwrap();
     assert!(verified.notices().iter().any(bulla::Notice::is_weaker_check));
+    // A single file, as later versions name it.
+    let unnamed = statement(json!([subject(".")]));
+    signer.verify_statement(&model.join("a"), &unnamed).unwrap();
+    assert_eq!(refused(signer.verify_statement(&model, &unnamed)), ["other-layout"]);
     for (subjects, says) in [
         (json!([]), "lists no file"),
         (json!([subject("a"), subject("a")]), "twice"),

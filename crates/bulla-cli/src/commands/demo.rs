@@ -68,7 +68,7 @@ impl Story<'_> {
         self.step(&["sign", "my-model", "--key", "mallory.key"], 0)?;
         self.step(&["verify", "my-model", "--key", "signer.pub"], 1)?;
 
-        println("\nThat is all: the signed model ran, and nothing else did.")
+        println("\nThat is all: the model as it was signed was accepted, and nothing else was.")
     }
 
     fn file(&self, name: &str, contents: &[u8]) -> Result<(), Problem> {

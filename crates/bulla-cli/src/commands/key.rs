@@ -203,7 +203,8 @@ fn generate(arguments: &Generate, ui: &Ui) -> Outcome {
         None
     } else {
         let variables = ["BULLA_PASSWORD", "COSIGN_PASSWORD"];
-        Some(new_password(arguments.password_file.as_deref(), &variables)?)
+        let how = "give it with --password-file or in BULLA_PASSWORD, or run in a terminal; --no-password writes the key without encryption";
+        Some(new_password(arguments.password_file.as_deref(), &variables, how)?)
     };
     let key = KeyPair::generate(algorithm)?;
     let pem = match &password {
@@ -250,7 +251,9 @@ fn show(arguments: &Show, ui: &Ui) -> Outcome {
 fn encrypt(arguments: &Encrypt, ui: &Ui) -> Outcome {
     must_not_exist(&arguments.output)?;
     let key = arguments.key.key_pair(&Limits::default(), &arguments.password)?;
-    let password = new_password(arguments.new_password_file.as_deref(), &["BULLA_NEW_PASSWORD"])?;
+    let how = "give it with --new-password-file or in BULLA_NEW_PASSWORD, or run in a terminal";
+    let file = arguments.new_password_file.as_deref();
+    let password = new_password(file, &["BULLA_NEW_PASSWORD"], how)?;
     let pem = key.to_encrypted_pem(arguments.format.into(), &password)?;
     store_key(&arguments.output, pem.as_bytes(), Access::Private)?;
     written(key.public(), &arguments.output, None, "encrypted", ui)
@@ -264,6 +267,12 @@ fn decrypt(arguments: &Decrypt, ui: &Ui) -> Outcome {
 }
 
 fn must_not_exist(path: &Path) -> Result<(), Problem> {
+    if path == Path::new("-") {
+        return Err(Problem::usage(
+            "a private key is not written to standard output",
+            "give a file with --output",
+        ));
+    }
     if path.symlink_metadata().is_err() {
         return Ok(());
     }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use bulla::inspect::CertificateDescription;
 use bulla::report::{Digests, SignedByReport};
 use bulla::sign::SignedModel;
 use bulla::{
-    Access, CertificateSigner, Compatibility, Existing, KeySigner, LocalModel, ModelSource,
+    Access, CertificateSigner, Compatibility, Existing, Fault, KeySigner, LocalModel, ModelSource,
     Printable, Signer,
 };
 use clap::{Args, ValueEnum, ValueHint};
@@ -20,7 +21,7 @@ use crate::ui::{Ui, amount, digest_lines};
 /// Sign a model: a directory or a file
 ///
 /// Every file is hashed, and the list of names and digests is signed in the OpenSSF Model Signing
-/// format (OMS v1.0). The signature is written to MODEL/model.sig, or beside a single file as
+/// format (OMS v1.0); model.sig, claims.jsonl and git's own files are left out. The signature is written to MODEL/model.sig, or beside a single file as
 /// FILE.sig; 'bulla verify' and other OMS tools find it there.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -65,12 +66,14 @@ Examples:
   bulla sign my-model --key signer.key --ignore cache --hash blake3";
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct Report<'a> {
     command: &'static str,
     verdict: &'static str,
     #[serde(flatten)]
     digests: Digests,
     signed_by: SignedByReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a CertificateDescription>,
     signature: String,
 }
 
@@ -86,7 +89,22 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         may_replace(&output, model, &limits)?;
         recipe.ignore.extend(files::inside(model, &output));
     }
-    let signer = signer(arguments, &limits)?;
+    let (signer, certificate) = signer(arguments, &limits)?;
+    if to_stdout && ui.is_json() {
+        return Err(Problem::usage(
+            "--json and --output - both want standard output",
+            "leave one of them out",
+        ));
+    }
+    if !to_stdout {
+        may_write(&output)?;
+    }
+    if source.layout() == bulla::model::Layout::Directory {
+        let claims = model.join(bulla::model::CLAIMS_NAME);
+        if claims.symlink_metadata().is_ok() {
+            ui.note("claims.jsonl is left out: that name is for statements about the model, each signed by itself");
+        }
+    }
     let compatibility = match arguments.compat {
         Some(Compat::ModelSigning) => Compatibility::ModelSigning,
         None => Compatibility::Specification,
@@ -113,22 +131,35 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             ui.note(&format!("nothing is at {path} in the model, which --ignore leaves out"));
         }
     }
-    report(&signed, &output, ui)?;
+    report(&signed, certificate.as_ref(), &output, ui)?;
     Ok(Verdict::Yes)
 }
 
-fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<Box<dyn Signer>, Problem> {
+type SignerAndCertificate = (Box<dyn Signer>, Option<CertificateDescription>);
+
+fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<SignerAndCertificate, Problem> {
     let key = arguments.key.key_pair(limits, &arguments.password)?;
     let Some(path) = &arguments.certificate else {
-        return Ok(Box::new(KeySigner::new(key)));
+        return Ok((Box::new(KeySigner::new(key)), None));
     };
     let mut chain = keys::certificates(std::slice::from_ref(path), limits)?;
     chain.extend(keys::certificates(&arguments.chain, limits)?);
     let leaf = chain.remove(0);
     let now = jiff::Timestamp::now();
+    let description = CertificateDescription::of(&leaf);
     let signer = CertificateSigner::new(key, leaf, chain, now)
         .map_err(|refusal| Problem::about(path.display().to_string(), refusal))?;
-    Ok(Box::new(signer))
+    Ok((Box::new(signer), Some(description)))
+}
+
+/// Found out before hundreds of gigabytes are hashed, not after.
+fn may_write(output: &Path) -> Result<(), Problem> {
+    let parent = match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
+        .map_err(|e| Fault::io("write", output, e.into()).into())
 }
 
 /// A mistyped `--output`, or another tool's `model.sig`, must not cost the user a file.
@@ -150,7 +181,12 @@ fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<()
     ))
 }
 
-fn report(signed: &SignedModel, output: &Path, ui: &Ui) -> Result<(), Problem> {
+fn report(
+    signed: &SignedModel,
+    certificate: Option<&CertificateDescription>,
+    output: &Path,
+    ui: &Ui,
+) -> Result<(), Problem> {
     let signature = output.display().to_string();
     let key = &signed.key;
     let report = Report {
@@ -161,11 +197,17 @@ fn report(signed: &SignedModel, output: &Path, ui: &Ui) -> Result<(), Problem> {
             algorithm: key.algorithm().name(),
             key: key.fingerprint().to_string(),
         },
+        certificate,
         signature: signature.clone(),
     };
     ui.result(&report, |out| {
         writeln!(out, "signed: {} ({})", Printable(&report.digests.name), amount(&report.digests))?;
         writeln!(out, "  key        {} {}", key.algorithm(), key.fingerprint())?;
+        if let Some(certificate) = certificate {
+            let who = certificate.names.first().unwrap_or(&certificate.subject);
+            let until = &certificate.valid_until;
+            writeln!(out, "  certified  {} (until {until})", Printable(who))?;
+        }
         digest_lines(out, &report.digests)?;
         writeln!(out, "  signature  {}", Printable(&signature))
     })?;

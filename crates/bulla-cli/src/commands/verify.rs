@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PEM", alias = "certificate-chain")]
     #[arg(conflicts_with = "key", help_heading = "Whom to trust", value_hint = ValueHint::FilePath)]
     ca: Vec<PathBuf>,
-    /// With --ca: only the signer with this e-mail address, URI or DNS name
+    /// With --ca: only the signer with exactly this e-mail address, URI or DNS name (subjectAltName)
     #[arg(long, value_name = "NAME", conflicts_with = "key", help_heading = "Whom to trust")]
     signer: Option<String>,
     /// The signature [default: MODEL/model.sig, or FILE.sig]
@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     }
     let mut outcomes = Vec::new();
     let mut verdict = Verdict::Yes;
+    let mut printed = Ok(());
     for model in &arguments.models {
         let result = one(arguments, model, &trust, &limits, ui);
         let result = match result {
@@ -75,10 +76,15 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             Err(Failure::Refused(_)) => Verdict::No,
             Err(Failure::Fault(_)) => Verdict::CouldNotTell,
         });
-        outcomes.push(Report::of(&model.display().to_string(), &result));
+        let outcome = Report::of(&model.display().to_string(), &result);
+        printed = printed.and(ui.outcome(&outcome));
+        if let (Ok(verified), true) = (&result, ui.is_verbose()) {
+            printed = printed.and(super::digest::list(verified.manifest()));
+        }
+        outcomes.push(outcome);
     }
     // A "no" stays a "no" when it cannot be printed; a "yes" that nobody sees is none.
-    match ui.outcomes(verdict, &outcomes) {
+    match printed.and_then(|()| ui.outcomes(verdict, &outcomes)) {
         Ok(()) => Ok(verdict),
         Err(error) => Ok(verdict.and(ui.problem("verify", &error.into()))),
     }
@@ -130,6 +136,14 @@ fn one(
             (path, signature)
         }
     };
+    for path in &ignore {
+        if model.join(path.as_str()).symlink_metadata().is_err() {
+            ui.note(&format!(
+                "nothing is at {path} in {}; --ignore is given from the model's root",
+                bulla::Printable(&model.to_string_lossy())
+            ));
+        }
+    }
     let options = Options {
         signature_path: files::inside(model, &path),
         ignore,

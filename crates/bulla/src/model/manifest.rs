@@ -171,15 +171,8 @@ impl Manifest {
     /// or `path:start:end` for a shard.
     #[must_use]
     pub fn resources(&self) -> Vec<(String, Digest)> {
-        let mut resources = Vec::new();
-        for (path, file) in &self.files {
-            for ((start, end), digest) in self.recipe.method.ranges(file.size()).zip(&file.digests)
-            {
-                resources.push((resource_name(path, self.recipe.method, start, end), *digest));
-            }
-        }
-        resources.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        resources
+        let files = self.files.iter().map(|(path, f)| (path.as_str(), f.size(), &*f.digests));
+        resources(self.recipe.method, files)
     }
 
     /// The OMS root (v1.0 §6.5.1): SHA-256 over the raw digests in order. **It binds no names**; see
@@ -202,11 +195,23 @@ impl Manifest {
     }
 }
 
-pub(crate) fn resource_name(path: &ModelPath, method: Method, start: u64, end: u64) -> String {
-    match method {
-        Method::Files => path.as_str().to_owned(),
-        Method::Shards(_) => format!("{}:{start}:{end}", path.as_str()),
+/// OMS resource names with their digests, in code-point order, of files with name, size and digests.
+pub(crate) fn resources<'a>(
+    method: Method,
+    files: impl Iterator<Item = (&'a str, u64, &'a [Digest])>,
+) -> Vec<(String, Digest)> {
+    let mut resources = Vec::new();
+    for (path, size, digests) in files {
+        for ((start, end), digest) in method.ranges(size).zip(digests) {
+            let name = match method {
+                Method::Files => path.to_owned(),
+                Method::Shards(_) => format!("{path}:{start}:{end}"),
+            };
+            resources.push((name, *digest));
+        }
     }
+    resources.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    resources
 }
 
 /// SHA-256 over the raw digests in the order given.

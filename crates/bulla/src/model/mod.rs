@@ -25,4 +25,4 @@ pub use recipe::{
 pub use source::{Found, Identity, Irregular, Layout, Listing, ModelFile, ModelSource, Unusable};
 
 pub(crate) use compare::{compare, renamed};
-pub(crate) use manifest::total_size;
+pub(crate) use manifest::{resources, total_size};

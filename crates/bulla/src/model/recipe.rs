@@ -172,7 +172,7 @@ impl<'a> Scope<'a> {
         }
         !self.signed.is_some_and(|signed| {
             signed.covers(path.as_str())
-                || (kind == Kind::Directory && signed.reaches_below(path.as_str()))
+                || (kind != Kind::File && signed.reaches_below(path.as_str()))
         })
     }
 }

@@ -111,9 +111,10 @@ impl Listing {
             return changed(file.path.as_str().to_owned());
         }
         if self.irregular != later.irregular {
-            let other = self.irregular.iter().chain(&later.irregular);
-            let name = other.map(|irregular| irregular.name.clone()).next();
-            return changed(name.unwrap_or_default());
+            let only = |a: &Self, b: &Self| {
+                a.irregular.iter().find(|i| !b.irregular.contains(i)).map(|i| i.name.clone())
+            };
+            return changed(only(self, later).or_else(|| only(later, self)).unwrap_or_default());
         }
         Ok(())
     }

@@ -12,14 +12,17 @@ use crate::bundle::Encoding;
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
 use crate::json::Object;
-use crate::model::{Layout, Manifest, Method, ModelPath, Recipe, SignedPaths};
+use crate::model::{
+    Difference, Irregular, Layout, Manifest, Method, ModelPath, Recipe, SignedPaths, Unusable,
+    resources,
+};
 
 /// The predicate type that is written.
 pub const PREDICATE_TYPE: &str = "https://model_signing/signature/v1.0";
 /// Any minor version of it is read (VERSIONING.md).
 const PREDICATE_TYPE_V1: &str = "https://model_signing/signature/v1.";
 /// How Python names the resource of a single-file model.
-const UNNAMED: &str = ".";
+pub(super) const UNNAMED: &str = ".";
 
 /// What a signer claims about a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +149,11 @@ impl OmsClaim {
         }
     }
 
+    /// Of version 0.2.0, which names a single file as later ones do.
     pub(super) fn new_0_2(
         recipe: Recipe,
         files: BTreeMap<ModelPath, SignedFile>,
+        unnamed: Option<SignedFile>,
         root: Digest,
     ) -> Self {
         Self {
@@ -156,7 +161,7 @@ impl OmsClaim {
             dialect: Dialect::V0_2,
             recipe,
             root,
-            content: Content::Named(files),
+            content: unnamed.map_or(Content::Named(files), Content::Unnamed),
         }
     }
 
@@ -181,10 +186,11 @@ impl OmsClaim {
                 Ok(SignedFiles(Cow::Borrowed(files)))
             }
             (Content::Unnamed(file), Layout::SingleFile) => {
-                // A name that no path can have is reported by whoever lists the model.
-                let path = ModelPath::parse(name).ok();
-                let named = path.map(|path| (path, file.clone())).into_iter().collect();
-                Ok(SignedFiles(Cow::Owned(named)))
+                let path = ModelPath::parse(name).map_err(|why| {
+                    let why = Unusable::BadName(why);
+                    Difference::Irregular(Irregular { name: name.to_owned(), why })
+                })?;
+                Ok(SignedFiles(Cow::Owned(BTreeMap::from([(path, file.clone())]))))
             }
             (Content::Unnamed(_), Layout::Directory) => {
                 Err(Reason::OtherLayout { signed: single, found: "a directory" })
@@ -200,25 +206,16 @@ impl OmsClaim {
 
     /// Names and digests as OMS resources, in code-point order.
     fn resources(&self) -> Vec<(String, Digest)> {
-        let mut resources = Vec::new();
-        let mut add = |name: &str, file: &SignedFile| {
-            let ranges = self.recipe.method.ranges(file.size.unwrap_or_default());
-            for ((start, end), digest) in ranges.zip(&file.digests) {
-                resources.push((
-                    match self.recipe.method {
-                        Method::Files => name.to_owned(),
-                        Method::Shards(_) => format!("{name}:{start}:{end}"),
-                    },
-                    *digest,
-                ));
-            }
-        };
+        let size = |file: &SignedFile| file.size.unwrap_or_default();
         match &self.content {
-            Content::Named(files) => files.iter().for_each(|(path, file)| add(path.as_str(), file)),
-            Content::Unnamed(file) => add(UNNAMED, file),
+            Content::Named(files) => {
+                let files = files.iter().map(|(path, f)| (path.as_str(), size(f), &*f.digests));
+                resources(self.recipe.method, files)
+            }
+            Content::Unnamed(file) => {
+                resources(self.recipe.method, [(UNNAMED, size(file), &*file.digests)].into_iter())
+            }
         }
-        resources.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        resources
     }
 
     /// The payload to sign: compact JSON, members and resources in a fixed order.
@@ -299,7 +296,8 @@ fn decode_v1(statement: Statement<'_>) -> Result<OmsClaim, Reason> {
         .predicate_type
         .strip_prefix(PREDICATE_TYPE_V1)
         .filter(|minor| !minor.is_empty() && minor.len() <= 4)
-        .filter(|minor| minor.bytes().all(|b| b.is_ascii_digit()));
+        .filter(|minor| minor.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|minor| *minor == "0" || !minor.starts_with('0'));
     let Some(minor) = minor else {
         let found = crate::text::shorten(&statement.predicate_type);
         return Err(Reason::WrongPredicateType { found });
@@ -325,19 +323,19 @@ fn decode_v1(statement: Statement<'_>) -> Result<OmsClaim, Reason> {
     let mut predicate: BTreeMap<String, &RawValue> =
         serde_json::from_str(statement.predicate.get()).map_err(|e| malformed(e.to_string()))?;
     let Object(serialization): Object<SerializationJson> = member(&mut predicate, "serialization")?;
-    let resources: Vec<Object<ResourceJson<'_>>> = member(&mut predicate, "resources")?;
+    let listed: Vec<Object<ResourceJson<'_>>> = member(&mut predicate, "resources")?;
     if let (true, Some(name)) = (minor == "0", predicate.keys().next()) {
         return Err(malformed(format!("its predicate has the unknown member {name:?}")));
     }
     let recipe = recipe(&serialization)?;
 
     // 4. The resources, and the root over them in the order in which they are listed (trap 1).
-    if resources.is_empty() {
+    if listed.is_empty() {
         return Err(malformed("it lists no file"));
     }
     let mut hasher = HashAlgorithm::Sha256.hasher();
-    let mut pieces: Vec<(&str, (u64, u64), Digest)> = Vec::with_capacity(resources.len());
-    for Object(resource) in &resources {
+    let mut pieces: Vec<(&str, (u64, u64), Digest)> = Vec::with_capacity(listed.len());
+    for Object(resource) in &listed {
         let digest = resource_digest(resource, &recipe)?;
         hasher.update(digest.as_bytes());
         let (name, range) = match recipe.method {

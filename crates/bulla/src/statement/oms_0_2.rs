@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::oms::{OmsClaim, SignedFile};
+use super::oms::{OmsClaim, SignedFile, UNNAMED};
 use super::{Statement, malformed};
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
@@ -17,11 +17,10 @@ pub(super) fn decode(statement: &Statement<'_>) -> Result<OmsClaim, Reason> {
         return Err(malformed("it lists no file"));
     }
     let mut files: BTreeMap<ModelPath, SignedFile> = BTreeMap::new();
+    let mut unnamed = None;
     let mut root = HashAlgorithm::Sha256.hasher();
     for Object(subject) in &statement.subject {
         let name = &subject.name;
-        let path = ModelPath::parse(name)
-            .map_err(|why| malformed(format!("the file name {name:?} is invalid: {why}")))?;
         let digest = subject
             .digest
             .get("sha256")
@@ -29,6 +28,12 @@ pub(super) fn decode(statement: &Statement<'_>) -> Result<OmsClaim, Reason> {
             .ok_or_else(|| malformed(format!("{name:?} has no SHA-256 digest")))?;
         root.update(digest.as_bytes());
         let file = SignedFile { size: None, digests: vec![digest] };
+        if name == UNNAMED && statement.subject.len() == 1 {
+            unnamed = Some(file);
+            continue;
+        }
+        let path = ModelPath::parse(name)
+            .map_err(|why| malformed(format!("the file name {name:?} is invalid: {why}")))?;
         if files.insert(path, file).is_some() {
             return Err(malformed(format!("it lists {name:?} twice")));
         }
@@ -39,5 +44,5 @@ pub(super) fn decode(statement: &Statement<'_>) -> Result<OmsClaim, Reason> {
         follow_symlinks: false,
         ignore: std::collections::BTreeSet::new(),
     };
-    Ok(OmsClaim::new_0_2(recipe, files, root.finish()))
+    Ok(OmsClaim::new_0_2(recipe, files, unnamed, root.finish()))
 }

@@ -179,19 +179,20 @@ impl PathProblem {
                 "name the root that the signer's organisation publishes with --ca; if an intermediate certificate is missing, the model must be signed again with --chain"
             }
             Self::Expired { .. } | Self::NotYetValid { .. } => {
-                "check this machine's clock; without a trusted timestamp a signature counts only while its certificates are valid, so the model must be signed again"
+                "check this machine's clock; without a trusted timestamp a signature counts only while its certificates are valid, so sign again with one that is"
             }
             Self::Malformed { .. } | Self::BadSignature { .. } => {
-                "do not use this model: get it and its signature again"
+                "do not use this certificate: get it again from whoever issued it"
+            }
+            Self::MayNotSign { .. } | Self::NotForCodeSigning { .. } => {
+                "a signer's certificate needs the key usage digitalSignature, not keyCertSign, and codeSigning if it lists extended uses: it must be issued again (docs/certificates.md); a self-signed one is no use, trust its key with --key instead"
             }
             Self::WeakSignature { .. }
             | Self::NotAnAuthority { .. }
             | Self::MayNotIssue { .. }
             | Self::PathTooLong { .. }
-            | Self::MayNotSign { .. }
-            | Self::NotForCodeSigning { .. }
             | Self::UnknownCritical { .. } => {
-                "ask the publisher for a signature by a certificate that is meant for signing code; if it is a self-signed one, trust its key with --key instead"
+                "an authority's certificate needs CA:TRUE and the key usage keyCertSign, and no name constraints: it must be issued again (docs/certificates.md)"
             }
         })
     }

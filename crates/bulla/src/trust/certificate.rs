@@ -17,6 +17,7 @@ use super::public_key::{PublicKey, verify_certificate_signature};
 use crate::digest::Digest;
 use crate::error::Fault;
 use crate::limits::{CERTIFICATE_BYTES, CERTIFICATE_EXTENSIONS, Limits};
+use crate::text::shorten;
 
 /// A certificate that was read; not one that is trusted.
 #[derive(Clone)]
@@ -59,16 +60,24 @@ impl SignerName {
     /// # Errors
     /// [`Fault::Key`] when it is empty or has blanks.
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        let well_formed = |name: &str| {
+            !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+        };
         for (prefix, kind) in [
             ("email:", Self::Email as fn(String) -> Self),
             ("URI:", Self::Uri),
             ("DNS:", Self::Dns),
         ] {
-            if let Some(name) = text.strip_prefix(prefix) {
-                return Ok(kind(name.into()));
+            if let Some(name) = text.strip_prefix(prefix)
+                && well_formed(name)
+            {
+                return Ok(match kind(name.into()) {
+                    Self::Dns(name) => Self::Dns(name.to_ascii_lowercase()),
+                    other => other,
+                });
             }
         }
-        if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if !well_formed(text) || ["email:", "URI:", "DNS:"].contains(&text) {
             return Err(Fault::key("a signer's name is an e-mail address, a URI or a DNS name"));
         }
         let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
@@ -209,17 +218,23 @@ impl Certificate {
             });
         }
         if blocks.len() > limits.certificates {
-            return Err(Fault::key(format!(
-                "it has {} certificates, at most {} are read",
-                blocks.len(),
-                limits.certificates
-            )));
+            return Err(Fault::Key {
+                detail: format!(
+                    "it has {} certificates, at most {} are read",
+                    blocks.len(),
+                    limits.certificates
+                ),
+                hint: Some("name only the authorities that issue certificates to your signers"),
+            });
         }
         blocks
             .iter()
             .map(|block| match block.label {
                 "CERTIFICATE" => Self::from_der(&block.decode()?),
-                other => Err(Fault::key(format!("it is a PEM {other}, expected a certificate"))),
+                other => Err(Fault::Key {
+                    detail: format!("it is a PEM {}, expected a certificate", shorten(other)),
+                    hint: Some("expected -----BEGIN CERTIFICATE-----"),
+                }),
             })
             .collect()
     }

@@ -30,6 +30,12 @@ impl Password {
         Self(bytes)
     }
 
+    /// Whether it has no characters.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -135,6 +141,12 @@ impl KeyPair {
     ) -> Result<Self, Fault> {
         let blocks = pem::blocks(text, limits)?;
         let Some(block) = private_block(&blocks) else {
+            if blocks.iter().any(|block| block.label == "OPENSSH PRIVATE KEY") {
+                return Err(Fault::Key {
+                    detail: "it is a private key in OpenSSH's own format".into(),
+                    hint: Some("convert a copy of it: ssh-keygen -p -m PKCS8 -f COPY"),
+                });
+            }
             let found = match blocks.first() {
                 Some(block) => format!("it is a PEM {}, expected a private key", block.label),
                 None => "it is not a PEM private key".into(),

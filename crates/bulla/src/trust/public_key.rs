@@ -90,6 +90,13 @@ impl PublicKey {
                 "to trust a certificate authority name it with --ca",
             )),
             [] => Err(wrong("it is not a PEM public key", "expected -----BEGIN PUBLIC KEY-----")),
+            [block] => Err(wrong(
+                &format!(
+                    "it is a PEM {}, expected a public key",
+                    crate::text::shorten(block.label)
+                ),
+                "expected -----BEGIN PUBLIC KEY-----",
+            )),
             _ => Err(wrong("it does not hold exactly one public key", "give one key in a file")),
         }
     }

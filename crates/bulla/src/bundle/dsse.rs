@@ -10,7 +10,7 @@ const LEGACY_PAYLOAD_BYTES: usize = 16 << 20;
 
 /// How the signed bytes were framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
+pub(crate) enum Encoding {
     /// DSSE's pre-authentication encoding.
     Dsse,
     /// What model-signing 0.2.0 signed in its place.

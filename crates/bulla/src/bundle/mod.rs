@@ -10,12 +10,12 @@
 mod dsse;
 mod sigstore;
 
-pub use dsse::{Encoding, PAYLOAD_TYPE};
+pub use dsse::PAYLOAD_TYPE;
 pub use sigstore::{KeyHint, MEDIA_TYPE, Material};
 
 use crate::error::Reason;
 use crate::limits::Limits;
-pub(crate) use dsse::Envelope;
+pub(crate) use dsse::{Encoding, Envelope};
 
 /// A signature file that was read and nothing more. There is no way from here to what it says was
 /// signed but through [`authenticate`](Self::authenticate).

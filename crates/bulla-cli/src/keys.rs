@@ -199,6 +199,9 @@ fn given_password(file: Option<&Path>, variables: &[&str]) -> Result<Option<Pass
     Ok(found.map(|value| Password::new(Zeroizing::new(value.into_encoded_bytes()))))
 }
 
+/// What a shell expects of a program that was interrupted.
+const INTERRUPTED: i32 = 130;
+
 /// Typing a password turns the terminal's echo off; an interrupt must not leave it so.
 fn restore_echo_when_interrupted() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -212,7 +215,7 @@ fn restore_echo_when_interrupted() {
                 rustix::termios::OptionalActions::Now,
                 &before,
             );
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED);
         });
     });
 }
@@ -222,7 +225,10 @@ fn prompt(text: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
         return Err(Fault::PasswordNeeded);
     }
     restore_echo_when_interrupted();
-    rpassword::prompt_password(text)
-        .map(|typed| Zeroizing::new(typed.into_bytes()))
-        .map_err(|_| Fault::PasswordNeeded)
+    match rpassword::prompt_password(text) {
+        Ok(typed) => Ok(Zeroizing::new(typed.into_bytes())),
+        // Its own signal is on the way to the handler above; whoever is first, it ends the same.
+        Err(e) if e.kind() == std::io::ErrorKind::Interrupted => std::process::exit(INTERRUPTED),
+        Err(_) => Err(Fault::PasswordNeeded),
+    }
 }

@@ -304,6 +304,7 @@ impl Authenticated<OmsClaim> {
         let files: Vec<model::Found> = listing.files.iter().filter(fits).cloned().collect();
         limits.check_model_size(model::total_size(&files))?;
         let manifest = Manifest::measure(&source, recipe, &files, work)?;
+        drop(files);
 
         // 3. Compare.
         let mut differences = model::compare(&signed.0, &listing, &manifest);

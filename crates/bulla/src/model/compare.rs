@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -188,17 +189,22 @@ pub fn collisions<'a>(names: impl Iterator<Item = &'a ModelPath>) -> Vec<Vec<Str
     let fold = |name: &str| -> String {
         caseless::default_case_fold_str(&name.nfc().collect::<String>()).nfc().collect()
     };
-    let mut folded: HashMap<String, BTreeSet<&str>> = HashMap::new();
-    for path in names {
-        for name in path.parents().chain([path.as_str()]) {
-            folded.entry(fold(name)).or_default().insert(name);
-        }
-    }
-    let mut groups: Vec<Vec<String>> = folded
-        .into_values()
-        .filter(|group| group.len() > 1)
-        .map(|group| group.into_iter().map(str::to_owned).collect())
+    // Short hashes first: only names that share one are folded again and held.
+    let hash = |name: &str| BuildHasherDefault::<DefaultHasher>::default().hash_one(fold(name));
+    let mut hashed: Vec<(u64, &str)> = names
+        .flat_map(|path| path.parents().chain([path.as_str()]))
+        .map(|name| (hash(name), name))
         .collect();
+    hashed.sort_unstable();
+    hashed.dedup();
+    let mut groups = Vec::new();
+    for same_hash in hashed.chunk_by(|a, b| a.0 == b.0).filter(|chunk| chunk.len() > 1) {
+        let mut folded: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (_, name) in same_hash {
+            folded.entry(fold(name)).or_default().push((*name).to_owned());
+        }
+        groups.extend(folded.into_values().filter(|group| group.len() > 1));
+    }
     groups.sort_unstable();
     groups
 }

@@ -21,6 +21,7 @@ tools:
 	@tools/install
 
 demo: tools
+	@echo "Building Bulla; the first time takes a minute or two." >&2
 	@$(CARGO) run --locked --quiet --package bulla-cli -- demo
 
 test: tools

@@ -34,6 +34,12 @@ impl TestSigner {
         Self { trust, signer: KeySigner::new(key) }
     }
 
+    /// The key.
+    #[must_use]
+    pub fn public_key(&self) -> bulla::PublicKey {
+        self.signer.sign(ToSign::Message(b"")).unwrap().key
+    }
+
     /// The signer.
     #[must_use]
     pub fn signer(&self) -> &KeySigner {

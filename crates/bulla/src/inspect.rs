@@ -161,7 +161,9 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
     }
     let bundle = UnverifiedBundle::parse(bytes, limits)?;
     let (key_hint, certificates) = match bundle.material() {
-        Material::PublicKey(KeyHint::Hint(hint)) => (Some(hint.clone()), Vec::new()),
+        Material::PublicKey(KeyHint::Hint(hint) | KeyHint::Both(hint, _)) => {
+            (Some(hint.clone()), Vec::new())
+        }
         Material::PublicKey(KeyHint::RawBytes(raw)) => {
             (Some(String::from_utf8_lossy(raw).into_owned()), Vec::new())
         }

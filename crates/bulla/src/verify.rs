@@ -137,13 +137,15 @@ impl UnverifiedBundle {
 /// The trusted key that the bundle names. One that names none of them is refused, with both named:
 /// trying each key in turn would only hide a mix-up.
 fn named_key<'a>(keys: &'a [PublicKey], hint: &KeyHint) -> Result<&'a PublicKey, Reason> {
+    // The key itself, as PEM or DER, is compared and never used.
+    let is = |key: &PublicKey, raw: &[u8]| key.to_pem().as_bytes() == raw || key.spki_der() == raw;
     let fits = |key: &PublicKey| match hint {
         KeyHint::Hint(hint) => key.oms_hint() == *hint,
-        // The key itself, as PEM or DER. It is compared, never used.
-        KeyHint::RawBytes(raw) => key.to_pem().as_bytes() == raw || key.spki_der() == raw,
+        KeyHint::RawBytes(raw) => is(key, raw),
+        KeyHint::Both(hint, raw) => key.oms_hint() == *hint && is(key, raw),
     };
     let found = match hint {
-        KeyHint::Hint(hint) => hint.clone(),
+        KeyHint::Hint(hint) | KeyHint::Both(hint, _) => hint.clone(),
         KeyHint::RawBytes(raw) => String::from_utf8_lossy(raw).into_owned(),
     };
     keys.iter().find(|key| fits(key)).ok_or_else(|| Reason::WrongKeyHint {

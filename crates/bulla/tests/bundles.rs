@@ -237,9 +237,30 @@ fn no_or_several_kinds_of_material() {
     });
     assert!(said.contains("more than one"), "{said}");
     with_defect("malformed-bundle", |b| b["verificationMaterial"]["publicKey"] = json!({}));
-    with_defect("malformed-bundle", |b| {
-        b["verificationMaterial"]["publicKey"]["rawBytes"] = "AAAA".into();
-    });
+}
+
+/// The schema allows a hint and the key itself side by side; then both have to fit.
+#[test]
+fn a_hint_and_a_key_have_to_fit_both() {
+    let (_folder, _, signer, _) = signed();
+    let pem = STANDARD.encode(signer.public_key().to_pem());
+    let der = STANDARD.encode(signer.public_key().spki_der());
+    let (_folder, model, _, _) = signed();
+    let bundle =
+        signer.bundle_of(&serde_json::to_vec(&statement(&[("a", b"1"), ("b", b"2")])).unwrap());
+    let with = |raw: &str, hint: Option<&str>| {
+        let mut bundle: Value = serde_json::from_slice(&bundle).unwrap();
+        let key = &mut bundle["verificationMaterial"]["publicKey"];
+        key["rawBytes"] = raw.into();
+        if let Some(hint) = hint {
+            key["hint"] = hint.into();
+        }
+        signer.verify(&model, &serde_json::to_vec(&bundle).unwrap())
+    };
+    with(&pem, None).unwrap();
+    with(&der, None).unwrap();
+    assert_eq!(refused(with("AAAA", None)), ["wrong-key"]);
+    assert_eq!(refused(with(&pem, Some("00"))), ["wrong-key"]);
 }
 
 #[test]

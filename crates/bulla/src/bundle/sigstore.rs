@@ -56,6 +56,8 @@ pub enum KeyHint {
     Hint(String),
     /// `rawBytes`, 0.3.1 to 1.0.1: the key itself, PEM or DER.
     RawBytes(Vec<u8>),
+    /// Both, which the schema allows: each has to fit.
+    Both(String, Vec<u8>),
 }
 
 #[derive(Deserialize)]
@@ -210,7 +212,7 @@ fn key_hint(key: PublicKeyJson) -> Result<KeyHint, Reason> {
         (Some(hint), None) => Ok(KeyHint::Hint(hint)),
         (None, Some(raw)) => Ok(KeyHint::RawBytes(base64(&raw, "publicKey.rawBytes")?)),
         (None, None) => Err(malformed("its publicKey has neither hint nor rawBytes")),
-        (Some(_), Some(_)) => Err(malformed("its publicKey has both hint and rawBytes")),
+        (Some(hint), Some(raw)) => Ok(KeyHint::Both(hint, base64(&raw, "publicKey.rawBytes")?)),
     }
 }
 
@@ -253,6 +255,10 @@ pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> V
         }
         Material::PublicKey(KeyHint::RawBytes(raw)) => {
             serde_json::json!({ "publicKey": { "rawBytes": STANDARD.encode(raw) }, "tlogEntries": [] })
+        }
+        Material::PublicKey(KeyHint::Both(hint, raw)) => {
+            let raw = STANDARD.encode(raw);
+            serde_json::json!({ "publicKey": { "hint": hint, "rawBytes": raw }, "tlogEntries": [] })
         }
         Material::CertificateChain(chain) => {
             let chain: Vec<_> = chain.iter().map(certificate).collect();

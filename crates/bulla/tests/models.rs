@@ -436,7 +436,7 @@ impl bulla::ModelSource for TwoFaced {
     }
 }
 
-const IDENTITY: Identity = Identity { size: 4, state: [0; 6] };
+const IDENTITY: Identity = Identity { size: 4, times: [0; 4], place: [0; 2] };
 
 struct Memory(&'static [u8]);
 

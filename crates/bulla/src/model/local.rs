@@ -157,7 +157,7 @@ impl ModelSource for LocalModel {
         let open = LocalFile(handle);
         let now =
             open.identity().map_err(|e| Fault::io("read", Path::new(file.path.as_str()), e))?;
-        if now != file.identity {
+        if !now.is_unchanged_since(&file.identity) {
             return Err(Fault::Changed { path: file.path.to_string() });
         }
         Ok(Box::new(open))
@@ -181,14 +181,13 @@ impl ModelFile for LocalFile {
 fn identity_of(stat: &Stat) -> Identity {
     Identity {
         size: stat.st_size as u64,
-        state: [
-            stat.st_dev as u64,
-            stat.st_ino as u64,
+        times: [
             stat.st_mtime as u64,
             stat.st_mtime_nsec as u64,
             stat.st_ctime as u64,
             stat.st_ctime_nsec as u64,
         ],
+        place: [stat.st_dev as u64, stat.st_ino as u64],
     }
 }
 

@@ -285,7 +285,7 @@ impl Job<'_> {
             at += got as u64;
             progress.advance(got as u64);
         }
-        if file.identity().map_err(io)? != self.file.identity {
+        if !file.identity().map_err(io)?.is_unchanged_since(&self.file.identity) {
             return Err(changed());
         }
         Ok(hasher.finish())

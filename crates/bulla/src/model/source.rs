@@ -60,8 +60,20 @@ pub enum Layout {
 pub struct Identity {
     /// Bytes.
     pub size: u64,
-    /// Device, inode, modification and change time; for remote sources whatever plays their part.
-    pub state: [u64; 6],
+    /// Modification and change time, in seconds and nanoseconds; for remote sources whatever plays
+    /// their part.
+    pub times: [u64; 4],
+    /// Device and inode. File systems over a network number their files anew when they please.
+    pub place: [u64; 2],
+}
+
+impl Identity {
+    /// Whether it can be the same bytes: size and times, not where they are. A file that was swapped
+    /// for another has another change time.
+    #[must_use]
+    pub fn is_unchanged_since(&self, earlier: &Self) -> bool {
+        self.size == earlier.size && self.times == earlier.times
+    }
 }
 
 /// A file that can be measured.
@@ -103,7 +115,12 @@ impl Listing {
     pub(crate) fn same_as(&self, later: &Self) -> Result<(), Fault> {
         let changed = |path: String| Err(Fault::Changed { path });
         let mut pairs = self.files.iter().zip(&later.files);
-        if let Some((before, after)) = pairs.find(|(before, after)| before != after) {
+        let same = |before: &Found, after: &Found| {
+            before.path == after.path
+                && before.behind_link == after.behind_link
+                && after.identity.is_unchanged_since(&before.identity)
+        };
+        if let Some((before, after)) = pairs.find(|(before, after)| !same(before, after)) {
             return changed(before.path.as_ref().min(after.path.as_ref()).to_owned());
         }
         let longer = if self.files.len() > later.files.len() { self } else { later };

@@ -147,7 +147,9 @@ impl ModelSource for LocalModel {
                         rustix::io::Errno::LOOP
                         | rustix::io::Errno::NOTDIR
                         | rustix::io::Errno::NOENT
-                        | rustix::io::Errno::NXIO => Fault::Changed { path: file.path.to_string() },
+                        | rustix::io::Errno::NXIO => {
+                            Fault::Changed { path: file.path.as_str().to_owned() }
+                        }
                         e => Fault::io("open", Path::new(file.path.as_str()), e.into()),
                     },
                 )?;
@@ -158,7 +160,7 @@ impl ModelSource for LocalModel {
         let now =
             open.identity().map_err(|e| Fault::io("read", Path::new(file.path.as_str()), e))?;
         if !now.is_unchanged_since(&file.identity) {
-            return Err(Fault::Changed { path: file.path.to_string() });
+            return Err(Fault::Changed { path: file.path.as_str().to_owned() });
         }
         Ok(Box::new(open))
     }
@@ -303,7 +305,7 @@ impl Walk<'_> {
         };
         let fault = |e: rustix::io::Errno| match e {
             rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => {
-                Fault::Changed { path: path.to_string() }
+                Fault::Changed { path: path.as_str().to_owned() }
             }
             e => Fault::io("read", Path::new(path.as_str()), e.into()),
         };

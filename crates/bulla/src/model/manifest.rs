@@ -268,7 +268,7 @@ impl Job<'_> {
     ) -> Result<Digest, Fault> {
         let path = &self.file.path;
         let io = |e| Fault::io("read", Path::new(path.as_str()), e);
-        let changed = || Fault::Changed { path: path.to_string() };
+        let changed = || Fault::Changed { path: path.as_str().to_owned() };
         let file = source.open(self.file)?;
         let mut hasher = algorithm.hasher();
         let mut at = self.start;

@@ -173,7 +173,7 @@ impl WorkArguments {
 
     pub(crate) fn work<'a>(&self, progress: &'a dyn bulla::Progress) -> Work<'a> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Work { threads: self.threads.unwrap_or_else(cores), progress }
+        Work::new(self.threads.unwrap_or_else(cores)).progress(progress)
     }
 }
 

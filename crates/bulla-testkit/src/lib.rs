@@ -9,12 +9,12 @@ pub mod models;
 
 use std::num::NonZeroUsize;
 
-use bulla::{NoProgress, Work};
+use bulla::Work;
 
 /// Two threads, and nobody told.
 #[must_use]
 pub fn work() -> Work<'static> {
-    Work { threads: NonZeroUsize::new(2).unwrap(), progress: &NoProgress }
+    Work::new(NonZeroUsize::new(2).unwrap())
 }
 
 /// The time that tests run at.

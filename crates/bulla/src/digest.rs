@@ -3,6 +3,7 @@
 use std::fmt;
 
 use blake2::Digest as _;
+use bulla_hash::sha256::{self, Engine};
 
 /// A hash algorithm of the [OMS algorithm registry](https://github.com/sigstore/model-transparency).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +105,63 @@ impl Hasher {
             State::Blake2b(h) => Digest::new(HashAlgorithm::Blake2b, &h.finalize()),
             State::Blake3(h) => Digest::new(HashAlgorithm::Blake3, h.finalize().as_bytes()),
         }
+    }
+}
+
+/// A computation over a file under way, which goes on beside those over other files.
+pub(crate) struct FileHasher(FileState);
+
+enum FileState {
+    /// In a lane of the engine.
+    Sha256(sha256::Stream),
+    /// By itself.
+    Other(Hasher),
+}
+
+impl FileHasher {
+    pub(crate) fn new(algorithm: HashAlgorithm) -> Self {
+        Self(match algorithm {
+            HashAlgorithm::Sha256 => FileState::Sha256(sha256::Stream::default()),
+            other => FileState::Other(other.hasher()),
+        })
+    }
+
+    /// How fast so many go together, for [`Queue::new`](bulla_hash::schedule::Queue::new).
+    pub(crate) fn speeds(algorithm: HashAlgorithm, engine: &Engine) -> Vec<usize> {
+        match algorithm {
+            HashAlgorithm::Sha256 => {
+                (0..=sha256::MOST_LANES).map(|streams| engine.speed(streams)).collect()
+            }
+            // These are as fast alone.
+            HashAlgorithm::Blake2b | HashAlgorithm::Blake3 => vec![0, 1],
+        }
+    }
+
+    /// Adds bytes to each.
+    pub(crate) fn update_all(engine: &Engine, beside: &mut [(&mut Self, &[u8])]) {
+        let mut lanes = Vec::with_capacity(beside.len());
+        for (hasher, bytes) in beside {
+            match &mut hasher.0 {
+                FileState::Sha256(stream) => lanes.push((stream, *bytes)),
+                FileState::Other(hasher) => hasher.update(bytes),
+            }
+        }
+        engine.update(&mut lanes);
+    }
+
+    /// The digests, in the same order.
+    pub(crate) fn finish_all(engine: &Engine, hashers: Vec<Self>) -> Vec<Digest> {
+        let mut streams = Vec::with_capacity(hashers.len());
+        let mut others = Vec::new();
+        for hasher in hashers {
+            match hasher.0 {
+                FileState::Sha256(stream) => streams.push(stream),
+                FileState::Other(hasher) => others.push(hasher.finish()),
+            }
+        }
+        // They are all of one kind.
+        let digests = engine.finish(streams);
+        digests.iter().map(|d| Digest::new(HashAlgorithm::Sha256, d)).chain(others).collect()
     }
 }
 

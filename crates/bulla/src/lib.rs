@@ -18,13 +18,13 @@
 //! # Example
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use bulla::{KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, NoProgress, Options, Recipe,
+//! use bulla::{KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, Options, Recipe,
 //!             Trust, Work, sign, verify};
 //!
 //! let model = tempfile::tempdir()?;
 //! std::fs::write(model.path().join("weights.bin"), [1, 2, 3])?;
 //!
-//! let work = Work { threads: std::thread::available_parallelism()?, progress: &NoProgress };
+//! let work = Work::new(std::thread::available_parallelism()?);
 //! let limits = Limits::default();
 //! let now = "2026-11-20T12:00:00Z".parse()?;
 //!
@@ -62,6 +62,8 @@ pub mod verify;
 
 pub use jiff;
 
+pub use bulla_hash::mapping::Mapper;
+pub use bulla_hash::sha256::{Backend, Engine};
 pub use bundle::UnverifiedBundle;
 pub use digest::{Digest, HashAlgorithm, Hasher};
 pub use error::{Failure, Fault, Reason, Refusal};

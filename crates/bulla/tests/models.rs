@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bulla::model::{Found, Identity, Layout, Listing, Method, ModelFile, Scope};
 use bulla::{
@@ -270,7 +270,7 @@ fn measured_while(change: impl Fn(&Path) + Sync) -> Fault {
     let model = folder.path().join("model");
     models::write(&model, &[("weights", &vec![1; 5 << 20])]);
     let meanwhile = Meanwhile(AtomicBool::new(false), || change(&model.join("weights")));
-    let work = Work { threads: 1.try_into().unwrap(), progress: &meanwhile };
+    let work = Work::new(1.try_into().unwrap()).progress(&meanwhile);
     let source = LocalModel::open(&model).unwrap();
     fault(bulla::sign::measure(&source, &Recipe::default(), &Limits::default(), work))
 }
@@ -305,13 +305,15 @@ fn what_changes_during_a_verification_is_noticed_at_its_end() {
     prepare();
     let signer = TestSigner::default();
     let bundle = signer.sign(&model, &Recipe::default());
-    // The last reading is that of the small file: by then the large one has been hashed.
-    struct AtTheEnd<'a>(&'a (dyn Fn() + Sync));
+    // When all bytes have been read.
+    struct AtTheEnd<'a>(AtomicU64, &'a (dyn Fn() + Sync));
     impl Progress for AtTheEnd<'_> {
-        fn start(&self, _: usize, _: u64) {}
+        fn start(&self, _: usize, bytes: u64) {
+            self.0.store(bytes, Ordering::SeqCst);
+        }
         fn advance(&self, bytes: u64) {
-            if bytes == 1 {
-                (self.0)();
+            if self.0.fetch_sub(bytes, Ordering::SeqCst) == bytes {
+                (self.1)();
             }
         }
     }
@@ -332,7 +334,7 @@ fn what_changes_during_a_verification_is_noticed_at_its_end() {
     ];
     for (what, change, named) in changes {
         prepare();
-        let at_the_end = AtTheEnd(change);
+        let at_the_end = AtTheEnd(AtomicU64::new(0), change);
         let result = verify::verify(
             &bundle,
             LocalModel::open(&model).unwrap(),
@@ -340,7 +342,7 @@ fn what_changes_during_a_verification_is_noticed_at_its_end() {
             bulla_testkit::now(),
             &Options::default(),
             &Limits::default(),
-            Work { threads: 1.try_into().unwrap(), progress: &at_the_end },
+            Work::new(1.try_into().unwrap()).progress(&at_the_end),
         );
         match (result, named) {
             (Ok(_), None) => {}
@@ -378,7 +380,7 @@ fn a_file_that_is_replaced_between_listing_and_reading_is_named() {
                 _ => {}
             }
         });
-        let work = Work { threads: 1.try_into().unwrap(), progress: &meanwhile };
+        let work = Work::new(1.try_into().unwrap()).progress(&meanwhile);
         let source = LocalModel::open(&model).unwrap();
         let result = bulla::sign::measure(&source, &Recipe::default(), &Limits::default(), work);
         assert!(matches!(fault(result), Fault::Changed { path } if path == "2-small"));

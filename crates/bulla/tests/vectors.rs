@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla::{
-    Certificate, Digest, Failure, Limits, LocalModel, NoProgress, Notice, Options, PublicKey,
-    Trust, VerifiedModel, Work, verify,
+    Certificate, Digest, Failure, Limits, LocalModel, Notice, Options, PublicKey, Trust,
+    VerifiedModel, Work, verify,
 };
 
 fn data() -> PathBuf {
@@ -94,7 +94,7 @@ impl Vector {
             "2026-11-20T12:00:00Z".parse().unwrap(),
             &options,
             &Limits::default(),
-            Work { threads, progress: &NoProgress },
+            Work::new(threads),
         )
     }
 }
@@ -246,7 +246,7 @@ fn trap_8_certificates_are_checked_at_the_time_given() {
             now.parse().unwrap(),
             &Options::default(),
             &Limits::default(),
-            Work { threads, progress: &NoProgress },
+            Work::new(threads),
         );
         let Err(Failure::Refused(refusal)) = result else { panic!("verified at {now}") };
         // Leaf, intermediate and the root itself.

@@ -183,8 +183,8 @@ pub struct Engine {
     plan: [Step; MOST_LANES + 1],
 }
 
-/// The most streams that any kernel takes at once.
-const MOST_LANES: usize = 16;
+/// The most streams that any back end takes at once.
+pub const MOST_LANES: usize = 16;
 
 #[derive(Debug, Clone, Copy)]
 struct Step {

@@ -16,7 +16,7 @@ mod avx512vl;
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
 
-pub use engine::{Backend, Engine};
+pub use engine::{Backend, Engine, MOST_LANES};
 
 /// Bytes of a block (§5.2.1).
 pub const BLOCK: usize = 64;

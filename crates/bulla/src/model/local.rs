@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use bulla_hash::mapping::{Mapper, Mapping};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 
 use super::path::ModelPath;
@@ -156,13 +157,7 @@ impl ModelSource for LocalModel {
                 Arc::new(File::from(fd))
             }
         };
-        let open = LocalFile(handle);
-        let now =
-            open.identity().map_err(|e| Fault::io("read", Path::new(file.path.as_str()), e))?;
-        if !now.is_unchanged_since(&file.identity) {
-            return Err(Fault::Changed { path: file.path.as_str().to_owned() });
-        }
-        Ok(Box::new(open))
+        Ok(Box::new(LocalFile(handle)))
     }
 }
 
@@ -175,6 +170,36 @@ impl ModelFile for LocalFile {
 
     fn identity(&self) -> io::Result<Identity> {
         Ok(identity_of(&rustix::fs::fstat(&*self.0)?))
+    }
+
+    fn map(&self, mapper: Mapper, offset: u64, length: usize) -> io::Result<Mapping> {
+        mapper.map(self.0.as_fd(), offset, length)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_in_memory(&self, offset: u64) -> bool {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let mut byte = [0];
+        let buffers = &mut [io::IoSliceMut::new(&mut byte)];
+        preadv2(&*self.0, buffers, offset, ReadWriteFlags::NOWAIT) == Ok(1)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn fetch(&self, offset: u64, length: u64) {
+        self.advise(offset, length, rustix::fs::Advice::WillNeed);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn forget(&self, offset: u64, length: u64) {
+        self.advise(offset, length, rustix::fs::Advice::DontNeed);
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl LocalFile {
+    /// Advice that is not taken changes no answer.
+    fn advise(&self, offset: u64, length: u64, advice: rustix::fs::Advice) {
+        let _ = rustix::fs::fadvise(&*self.0, offset, std::num::NonZeroU64::new(length), advice);
     }
 }
 

@@ -10,13 +10,15 @@
 mod compare;
 mod local;
 mod manifest;
+mod measure;
 mod path;
 mod recipe;
 mod source;
 
 pub use compare::{Difference, collisions};
 pub use local::LocalModel;
-pub use manifest::{Manifest, Measured, NoProgress, Progress, Work};
+pub use manifest::{Manifest, Measured};
+pub use measure::{NoProgress, Progress, Work};
 pub use path::{BadPath, ModelPath};
 pub use recipe::{
     CLAIMS_NAME, DEFAULT_SHARD_SIZE, GIT_PATHS, Kind, Method, Recipe, SIGNATURE_NAME, Scope,

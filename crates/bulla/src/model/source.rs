@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use bulla_hash::mapping::{Mapper, Mapping};
+
 use super::path::ModelPath;
 use super::recipe::Scope;
 use crate::error::Fault;
@@ -23,10 +25,11 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
     /// A [`Fault`] when the model cannot be listed in full; a partial listing is never returned.
     fn list(&self, scope: &Scope<'_>, limits: &Limits) -> Result<Listing, Fault>;
 
-    /// Opens a file that was listed. It is the same file, or it is an error.
+    /// Opens a file that was listed. Whether it still is what it was then, its
+    /// [`identity`](ModelFile::identity) tells when it has been read.
     ///
     /// # Errors
-    /// [`Fault::Changed`] when another file stands in its place; else what the system says.
+    /// [`Fault::Changed`] when no regular file stands in its place; else what the system says.
     fn open(&self, file: &Found) -> Result<Box<dyn ModelFile>, Fault>;
 }
 
@@ -43,6 +46,32 @@ pub trait ModelFile: Send {
     /// # Errors
     /// What the system says.
     fn identity(&self) -> io::Result<Identity>;
+
+    /// Maps a part of it into memory, where it can be mapped.
+    ///
+    /// # Errors
+    /// What the system says; then it has to be read.
+    fn map(&self, mapper: Mapper, offset: u64, length: usize) -> io::Result<Mapping> {
+        let _ = (mapper, offset, length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether the byte at this place can be read without waiting for a disk. `false` where that
+    /// cannot be told.
+    fn is_in_memory(&self, offset: u64) -> bool {
+        let _ = offset;
+        true
+    }
+
+    /// Has these bytes brought into memory, without waiting for them.
+    fn fetch(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
+
+    /// Lets these bytes go from memory: nobody will need them soon.
+    fn forget(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
 }
 
 /// A directory or a single file.

@@ -173,7 +173,12 @@ impl WorkArguments {
 
     pub(crate) fn work<'a>(&self, progress: &'a dyn bulla::Progress) -> Work<'a> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Work::new(self.threads.unwrap_or_else(cores)).progress(progress)
+        let mut work = Work::new(self.threads.unwrap_or_else(cores)).progress(progress);
+        // Where files cannot be mapped they are read.
+        if let Ok(mapper) = bulla::Mapper::install() {
+            work = work.map_files(mapper);
+        }
+        work
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a batch: some milliseconds of work.
-const BATCH: u64 = 16 << 20;
+const BATCH: u64 = 64 << 20;
 /// A stream's least share of a batch, unless it ends: less would not repay looking at it.
 const SHARE: u64 = 256 << 10;
 /// The most streams in a batch, where these are short.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, lanes::lane_rounds};
+use super::{Block, lanes::lane_rounds, prefetch};
 
 pub(super) const LANES: usize = 8;
 type V = __m256i;
@@ -70,6 +70,9 @@ pub(super) fn to_lanes(vector: V) -> [u32; LANES] {
 #[target_feature(enable = "avx2")]
 pub(super) fn load(blocks: &[&Block; LANES]) -> [V; 16] {
     let mut words = [splat(0); 16];
+    for block in blocks {
+        prefetch::<1024>(block);
+    }
     for (half, words) in words.as_chunks_mut().0.iter_mut().enumerate() {
         *words = load_half(blocks, half);
     }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, lanes::lane_rounds};
+use super::{Block, lanes::lane_rounds, prefetch};
 
 pub(super) const LANES: usize = 16;
 type V = __m512i;
@@ -75,6 +75,7 @@ fn load(blocks: &[&Block; LANES]) -> [V; 16] {
         _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
     // Row i is stream i's block.
     let row: [V; 16] = std::array::from_fn(|lane| {
+        prefetch::<1024>(blocks[lane]);
         // SAFETY: a block has 64 bytes, and the load asks for no alignment.
         let bytes = unsafe { _mm512_loadu_si512(blocks[lane].as_ptr().cast()) };
         _mm512_shuffle_epi8(bytes, swap)

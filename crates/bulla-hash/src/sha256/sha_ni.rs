@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, K, State};
+use super::{Block, K, State, prefetch};
 
 /// Runs each of `N` streams through as many whole blocks as the shortest input has, and says how many
 /// these were.
@@ -27,6 +27,7 @@ pub(super) fn compress<const N: usize>(states: &mut [State; N], inputs: &[&[Bloc
         let before = (abef, cdgh);
         let mut w = [[_mm_setzero_si128(); 4]; N];
         for i in 0..N {
+            prefetch::<4096>(&inputs[i][block]);
             for (quarter, words) in inputs[i][block].as_chunks::<16>().0.iter().zip(&mut w[i]) {
                 // SAFETY: the quarter has 16 bytes, and the load asks for no alignment.
                 let bytes = unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) };

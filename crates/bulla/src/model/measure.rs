@@ -24,10 +24,11 @@ use crate::error::Fault;
 const BUFFER: usize = 1 << 20;
 /// Bytes of one stream that are read at once, if others are read beside it.
 const PIECE: usize = 64 << 10;
-/// Bytes of one stream that are mapped at once.
-const WINDOW: usize = 1 << 20;
+/// Bytes that a thread maps at once, of all its streams together: the more, the rarer all processors have to
+/// hear of an unmapped page.
+const MAPPED: usize = 64 << 20;
 /// Bytes of a turn from which on mapping is cheaper than reading, and looking ahead is worth its cost.
-const LONG: u64 = 256 << 10;
+const LONG: usize = 256 << 10;
 /// Bytes that a thread asks the disk for beyond its turns.
 const AHEAD: u64 = 16 << 20;
 
@@ -205,7 +206,7 @@ impl Stream<'_> {
     }
 
     fn is_long(&self) -> bool {
-        self.to - self.from >= LONG
+        self.to - self.from >= LONG as u64
     }
 
     /// Whether all was read of this turn.
@@ -330,12 +331,13 @@ impl<'a> Thread<'a> {
         self.buffer.resize(BUFFER, 0);
         let mut room = self.buffer.as_mut_slice();
         let longest = (BUFFER / streams.len().max(1)).clamp(PIECE, BUFFER / 2);
+        let window = (MAPPED / streams.len().max(1)).max(LONG);
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         for stream in streams.iter_mut() {
             let left = usize::try_from(stream.to - stream.at).unwrap_or(usize::MAX);
             if let Some(mapper) = work.mapper.filter(|_| stream.is_long())
                 && let at = stream.at
-                && let Ok(mapping) = stream.file(source)?.map(mapper, at, left.min(WINDOW))
+                && let Ok(mapping) = stream.file(source)?.map(mapper, at, left.min(window))
             {
                 stream.at += mapping.bytes().len() as u64;
                 pieces.push(Piece::Mapped(mapping));

@@ -154,6 +154,9 @@ pub(crate) struct WorkArguments {
     /// Threads that hash [default: one for each core]
     #[arg(long, value_name = "N", help_heading = "Work")]
     threads: Option<NonZeroUsize>,
+    /// Leave the page cache as it was: drop what was read from the disk once it has been hashed
+    #[arg(long, help_heading = "Work")]
+    no_page_cache: bool,
     /// Largest signature file that is written or read
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = byte_size)]
     #[arg(help_heading = "Work")]
@@ -174,6 +177,9 @@ impl WorkArguments {
     pub(crate) fn work<'a>(&self, progress: &'a dyn bulla::Progress) -> Work<'a> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut work = Work::new(self.threads.unwrap_or_else(cores)).progress(progress);
+        if self.no_page_cache {
+            work = work.spare_page_cache();
+        }
         // Where files cannot be mapped they are read.
         if let Ok(mapper) = bulla::Mapper::install() {
             work = work.map_files(mapper);

@@ -16,6 +16,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 const BATCH: u64 = 64 << 20;
 /// A stream's least share of a batch, unless it ends: less would not repay looking at it.
 const SHARE: u64 = 256 << 10;
+/// A stream is cut at multiples of this.
+const EDGE: u64 = 64 << 10;
 /// The most streams in a batch, where these are short.
 const STREAMS: usize = 256;
 
@@ -195,7 +197,8 @@ impl<S> Worker<'_, S> {
         let width = queue.width(&inner, longest);
         let fair = inner.left / (4 * queue.threads);
         let batch = fair.clamp(SHARE, BATCH);
-        let share = (batch / width as u64).max(SHARE);
+        // Whole pages and blocks, wherever a stream is cut.
+        let share = (batch / width as u64).max(SHARE) / EDGE * EDGE;
 
         let mut turns = Vec::with_capacity(width);
         let mut bytes = 0;

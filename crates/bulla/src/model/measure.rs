@@ -29,8 +29,12 @@ const PIECE: usize = 64 << 10;
 const MAPPED: usize = 64 << 20;
 /// Bytes of a turn from which on mapping is cheaper than reading, and looking ahead is worth its cost.
 const LONG: usize = 256 << 10;
-/// Bytes that a thread asks the disk for beyond its turns.
-const AHEAD: u64 = 16 << 20;
+/// Bytes that a thread asks the disk for beyond its turns: as many as a batch has, so that the disk has
+/// as much to do as the hash.
+const AHEAD: u64 = 64 << 20;
+
+/// Bytes that the system may keep in memory as one piece, and lets go as one or not at all.
+const FOLIO: u64 = 8 << 20;
 
 /// How the work of measuring is done.
 #[derive(Clone, Copy)]
@@ -164,8 +168,8 @@ struct Open {
     hasher: FileHasher,
     /// Up to where it was looked whether the file is in memory.
     looked: u64,
-    /// Up to where it was not, and the disk was asked for it.
-    fetched: u64,
+    /// Whether it was not.
+    was_cold: bool,
 }
 
 /// A turn under way.
@@ -219,10 +223,12 @@ impl Stream<'_> {
         let until = self.to.saturating_add(ahead).min(self.end);
         let from = self.from.max(self.open.looked);
         if until > from {
+            let was_cold = self.open.was_cold;
             let file = self.file(source)?;
-            if !file.is_in_memory(until - 1) {
+            // Looking has the system read ahead by itself: once cold is cold to the end.
+            if was_cold || !file.is_in_memory(until - 1) {
                 file.fetch(from, until - from);
-                self.open.fetched = until;
+                self.open.was_cold = true;
             }
             self.open.looked = until;
         }
@@ -245,21 +251,28 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// After the turn's bytes were used: they were the file's, if it is still what was listed.
+    /// After the turn's bytes were used: lets them go if need be, and looks whether they were the
+    /// file's, when it has been read to its end.
     fn close(&mut self, work: Work<'_>) -> Result<(), Fault> {
-        let Some(file) = &self.open.file else { return Ok(()) };
-        if !work.keeps_page_cache && self.open.fetched > self.from {
-            file.forget(self.from, self.to - self.from);
+        if let Some(file) = &self.open.file
+            && !work.keeps_page_cache
+            && self.open.was_cold
+        {
+            // What lies across two turns was in use at the end of the last one.
+            let from = self.from.saturating_sub(FOLIO).max(self.start);
+            file.forget(from, self.to - from);
         }
-        if self.to < self.end {
-            return Ok(());
+        if self.to == self.end {
+            self.check_unchanged()?;
+            self.open.file = None;
         }
-        let now = file.identity().map_err(|e| self.fault(e))?;
-        if !now.is_unchanged_since(&self.found.identity) {
-            return Err(self.changed());
-        }
-        self.open.file = None;
         Ok(())
+    }
+
+    fn check_unchanged(&self) -> Result<(), Fault> {
+        let Some(file) = &self.open.file else { return Ok(()) };
+        let now = file.identity().map_err(|e| self.fault(e))?;
+        if now.is_unchanged_since(&self.found.identity) { Ok(()) } else { Err(self.changed()) }
     }
 }
 
@@ -300,7 +313,8 @@ impl<'a> Thread<'a> {
     fn stream(&self, turn: Turn<Open>) -> Result<Stream<'a>, Fault> {
         let job = self.jobs.get(turn.stream).ok_or(Fault::Bug { what: "no such job" })?;
         let from = job.start + turn.at;
-        let new = || Open { file: None, hasher: FileHasher::new(self.hash), looked: 0, fetched: 0 };
+        let new =
+            || Open { file: None, hasher: FileHasher::new(self.hash), looked: 0, was_cold: false };
         Ok(Stream {
             job: turn.stream,
             found: job.file,
@@ -370,14 +384,14 @@ impl<'a> Thread<'a> {
 
         for (stream, piece) in streams.iter_mut().zip(pieces) {
             if let Piece::Mapped(mapping) = piece {
-                let whole = mapping.is_whole();
-                drop(mapping);
-                if stream.is_read() || !whole {
-                    stream.close(work)?;
-                }
-                if !whole {
+                if !mapping.is_whole() {
+                    stream.check_unchanged()?;
                     let short = "not all of its bytes could be read";
                     return Err(stream.fault(std::io::Error::other(short)));
+                }
+                drop(mapping);
+                if stream.is_read() {
+                    stream.close(work)?;
                 }
             }
         }

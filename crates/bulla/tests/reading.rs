@@ -1,0 +1,266 @@
+//! However a model is read, and whatever computes its hashes, the digests are the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bulla::model::Method;
+use bulla::{
+    Backend, Engine, Fault, HashAlgorithm, Limits, LocalModel, Manifest, Mapper, Progress, Recipe,
+    Work,
+};
+use bulla_testkit::models;
+use proptest::prelude::*;
+
+/// Every way to read and to hash that this machine has.
+fn ways<'a>(threads: usize) -> Vec<(String, Work<'a>)> {
+    let threads = threads.try_into().unwrap();
+    let mapper = Mapper::install().unwrap();
+    let mut ways = vec![
+        ("read".to_owned(), Work::new(threads)),
+        ("mapped".to_owned(), Work::new(threads).map_files(mapper)),
+        ("read, sparing the page cache".to_owned(), Work::new(threads).spare_page_cache()),
+        (
+            "mapped, sparing the page cache".to_owned(),
+            Work::new(threads).map_files(mapper).spare_page_cache(),
+        ),
+    ];
+    for backend in Backend::ALL {
+        if let Some(engine) = Engine::only(backend) {
+            ways.push((backend.name().to_owned(), Work::new(threads).engine(engine)));
+            let mapped = Work::new(threads).engine(engine).map_files(mapper);
+            ways.push((format!("{}, mapped", backend.name()), mapped));
+        }
+    }
+    ways
+}
+
+fn measure(model: &Path, recipe: &Recipe, work: Work<'_>) -> Manifest {
+    let source = LocalModel::open(model).unwrap();
+    bulla::sign::measure(&source, recipe, &Limits::default(), work).unwrap()
+}
+
+/// Each file read in one go and hashed by itself.
+fn plainly(model: &Path, recipe: &Recipe, paths: &[String]) -> Vec<(String, String)> {
+    let mut resources = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(model.join(path)).unwrap();
+        for (start, end) in recipe.method.ranges(bytes.len() as u64) {
+            let mut hasher = recipe.hash.hasher();
+            hasher.update(&bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()]);
+            let name = match recipe.method {
+                Method::Files => path.clone(),
+                Method::Shards(_) => format!("{path}:{start}:{end}"),
+            };
+            resources.push((name, hasher.finish().to_string()));
+        }
+    }
+    resources.sort();
+    resources
+}
+
+fn resources(manifest: &Manifest) -> Vec<(String, String)> {
+    manifest.resources().into_iter().map(|(name, digest)| (name, digest.to_string())).collect()
+}
+
+fn bytes(length: usize, seed: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 131 + seed * 17 + i / 253).to_le_bytes()[0]).collect()
+}
+
+#[test]
+fn the_same_digests_however_a_model_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    // Around the borders of pages, pieces and turns; few long ones, many short ones.
+    let lengths: Vec<usize> = [0, 1, 63, 64, 65, 4095, 4096, 4097, 65_535, 65_536, 65_537]
+        .into_iter()
+        .chain([262_143, 262_144, 262_145, 1 << 20, (1 << 20) + 1, 3_000_000, 5 << 20])
+        .chain(std::iter::repeat_n(700, 40))
+        .collect();
+    let mut paths = Vec::new();
+    for (index, length) in lengths.iter().enumerate() {
+        let path = format!("{:02}/{index:03}.bin", index % 7);
+        models::write(&model, &[(&path, &bytes(*length, index))]);
+        paths.push(path);
+    }
+    for (hash, method) in [
+        (HashAlgorithm::Sha256, Method::Files),
+        (HashAlgorithm::Blake3, Method::Files),
+        (HashAlgorithm::Blake2b, Method::Files),
+    ] {
+        let recipe = Recipe { hash, method, ..Recipe::default() };
+        let expected = plainly(&model, &recipe, &paths);
+        for threads in [1, 2, 5] {
+            for (way, work) in ways(threads) {
+                let found = resources(&measure(&model, &recipe, work));
+                assert!(found == expected, "{hash}, {threads} threads, {way}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_digests_of_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    let lengths = [1, 999_999, 1_000_000, 1_000_001, 7_654_321];
+    let mut paths = Vec::new();
+    for (index, length) in lengths.into_iter().enumerate() {
+        models::write(&model, &[(&format!("{index}"), &bytes(length, index))]);
+        paths.push(index.to_string());
+    }
+    for size in [300_001, 1_000_000] {
+        let method = Method::Shards(size.try_into().unwrap());
+        let recipe = Recipe { method, ..Recipe::default() };
+        let expected = plainly(&model, &recipe, &paths);
+        for (way, work) in ways(2) {
+            assert!(resources(&measure(&model, &recipe, work)) == expected, "{size}, {way}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 12,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_same_digests_of_any_model(
+        lengths in prop::collection::vec(prop_oneof![0usize..5000, 0usize..900_000], 1..30),
+        threads in 1usize..4,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        let mut paths = Vec::new();
+        for (index, length) in lengths.iter().enumerate() {
+            models::write(&model, &[(&format!("{index:03}"), &bytes(*length, index))]);
+            paths.push(format!("{index:03}"));
+        }
+        let recipe = Recipe::default();
+        let expected = plainly(&model, &recipe, &paths);
+        for (way, work) in ways(threads) {
+            prop_assert!(resources(&measure(&model, &recipe, work)) == expected, "{}", way);
+        }
+    }
+}
+
+/// Counts what is told, and does something after the first bytes.
+struct Told<'a> {
+    bytes: AtomicU64,
+    started: AtomicU64,
+    acted: AtomicBool,
+    act: &'a (dyn Fn() + Sync),
+}
+
+impl<'a> Told<'a> {
+    fn new(act: &'a (dyn Fn() + Sync)) -> Self {
+        Self { bytes: 0.into(), started: 0.into(), acted: false.into(), act }
+    }
+}
+
+impl Progress for Told<'_> {
+    fn start(&self, _: usize, bytes: u64) {
+        self.started.store(bytes, Ordering::SeqCst);
+    }
+    fn advance(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        if !self.acted.swap(true, Ordering::SeqCst) {
+            (self.act)();
+        }
+    }
+}
+
+#[test]
+fn each_byte_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    models::write(&model, &[("a", &bytes(5_000_000, 1)), ("b", &bytes(10, 2)), ("c", b"")]);
+    for (way, work) in ways(2) {
+        let told = Told::new(&|| ());
+        measure(&model, &Recipe::default(), work.progress(&told));
+        assert_eq!(told.started.load(Ordering::SeqCst), 5_000_010, "{way}");
+        assert_eq!(told.bytes.load(Ordering::SeqCst), 5_000_010, "{way}");
+    }
+}
+
+/// A mapped file that is cut short takes its pages with it: that is a fault, and no signal.
+#[test]
+fn a_file_cut_short_while_it_is_hashed_is_a_fault_and_kills_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    for keep in [0, 1, 5000, (64 << 20) + 4097] {
+        models::write(&model, &[("weights", &vec![3; 200 << 20])]);
+        for (way, work) in ways(1).into_iter().take(4) {
+            let weights = model.join("weights");
+            let cut = || {
+                let file = std::fs::OpenOptions::new().write(true).open(&weights).unwrap();
+                file.set_len(keep).unwrap();
+            };
+            let told = Told::new(&cut);
+            let source = LocalModel::open(&model).unwrap();
+            let result = bulla::sign::measure(
+                &source,
+                &Recipe::default(),
+                &Limits::default(),
+                work.progress(&told),
+            );
+            match result {
+                Err(bulla::Failure::Fault(Fault::Changed { path })) => assert_eq!(path, "weights"),
+                other => panic!("{way}, {keep} bytes kept: {other:?}"),
+            }
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&weights)
+                .unwrap()
+                .set_len(200 << 20)
+                .unwrap();
+        }
+    }
+}
+
+/// How much of a file is in the page cache, in bytes, by util-linux: reading to find out would change it.
+#[cfg(target_os = "linux")]
+fn cached(path: &Path) -> u64 {
+    let mut fincore = std::process::Command::new("fincore");
+    let output = fincore.args(["--bytes", "--noheadings", "--output", "RES"]).arg(path).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().trim().parse().unwrap()
+}
+
+/// Writes a file's pages to the disk and out of memory; `false` where the file system keeps them.
+#[cfg(target_os = "linux")]
+fn make_cold(path: &Path) -> bool {
+    let file = std::fs::File::open(path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    cached(path) == 0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_page_cache_is_spared_when_asked() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let model = folder.path().join("model");
+    let big = model.join("big");
+    let small = model.join("small");
+    models::write(&model, &[("big", &vec![1; 150_000_000]), ("small", &[2; 30_000])]);
+    let mapper = Mapper::install().unwrap();
+    let plain = Work::new(2.try_into().unwrap());
+    for (way, work) in [("read", plain), ("mapped", plain.map_files(mapper))] {
+        if !make_cold(&big) {
+            eprintln!("this file system keeps everything in memory: nothing to see");
+            return;
+        }
+        assert!(make_cold(&small));
+        measure(&model, &Recipe::default(), work.spare_page_cache());
+        assert!(cached(&big) < 5_000_000, "{way}: {} bytes stayed", cached(&big));
+        assert_eq!(cached(&small), 0, "{way}");
+
+        // What was there before stays: it is somebody's working set.
+        measure(&model, &Recipe::default(), work);
+        assert!(cached(&big) >= 150_000_000, "{way}");
+        measure(&model, &Recipe::default(), work.spare_page_cache());
+        assert!(cached(&big) >= 150_000_000, "{way}: what was in memory before was dropped");
+    }
+}

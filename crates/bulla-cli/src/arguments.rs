@@ -98,14 +98,23 @@ pub(crate) fn ignored(
     paths: &[OsString],
     model: &std::path::Path,
 ) -> Result<Vec<ModelPath>, Problem> {
-    paths.iter().map(|path| ignored_path(path, model)).collect()
+    self::paths("--ignore", paths, model)
 }
 
-fn ignored_path(given: &OsStr, model: &std::path::Path) -> Result<ModelPath, Problem> {
+/// Reads the paths of a flag: from the model's root, or absolute inside the model.
+pub(crate) fn paths(
+    flag: &str,
+    paths: &[OsString],
+    model: &std::path::Path,
+) -> Result<Vec<ModelPath>, Problem> {
+    paths.iter().map(|path| path_in_model(flag, path, model)).collect()
+}
+
+fn path_in_model(flag: &str, given: &OsStr, model: &std::path::Path) -> Result<ModelPath, Problem> {
     let shown = bulla::Printable(&given.to_string_lossy()).to_string();
     let hint =
-        "give it from the model's root, for example --ignore cache or --ignore logs/train.txt";
-    let usage = |why: &str| Problem::usage(format!("--ignore {shown}: {why}"), hint);
+        format!("give it from the model's root, for example {flag} cache or {flag} logs/train.txt");
+    let usage = |why: &str| Problem::usage(format!("{flag} {shown}: {why}"), hint.clone());
     let path = PathBuf::from(given);
     let relative = if path.is_absolute() {
         let root = model.canonicalize().unwrap_or_else(|_| model.to_path_buf());
@@ -146,6 +155,11 @@ pub(crate) fn byte_size(text: &str) -> Result<u64, String> {
     let number: u64 =
         number.parse().map_err(|_| "expected bytes, for example 1000000, 64MiB or 1GB")?;
     number.checked_mul(factor).ok_or_else(|| "it is too large".into())
+}
+
+/// `K/N`
+pub(crate) fn part(text: &str) -> Result<bulla::model::Part, String> {
+    bulla::model::Part::parse(text)
 }
 
 /// How much is done at once, and how much is read.

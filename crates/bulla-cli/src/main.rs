@@ -8,6 +8,7 @@ mod arguments;
 mod commands;
 mod files;
 mod keys;
+mod known;
 mod problem;
 mod ui;
 

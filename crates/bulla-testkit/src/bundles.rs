@@ -96,6 +96,7 @@ impl TestSigner {
             recipe,
             bulla::Compatibility::Specification,
             &self.signer,
+            bulla::sign::Known::Nothing,
             &Limits::default(),
             crate::work(),
         )

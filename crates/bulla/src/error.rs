@@ -226,6 +226,85 @@ pub enum Reason {
         /// The file.
         path: String,
     },
+    /// A file that is no partial manifest.
+    #[error("{} is not a partial manifest: {}", Printable(part), Printable(detail))]
+    MalformedPartial {
+        /// The file.
+        part: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A partial manifest of another job than the one asked for.
+    #[error(
+        "{} was measured by job {:?}, expected {:?}",
+        Printable(part),
+        Printable(found).to_string(),
+        Printable(expected).to_string()
+    )]
+    PartialOfOtherJob {
+        /// The file.
+        part: String,
+        /// Its job.
+        found: String,
+        /// The job of the others, or the one asked for.
+        expected: String,
+    },
+    /// Partial manifests that do not belong together.
+    #[error(
+        "{} and {} disagree on {what}: {}, and {}",
+        Printable(part),
+        Printable(with),
+        Printable(found),
+        Printable(expected)
+    )]
+    PartialsDisagree {
+        /// The file.
+        part: String,
+        /// The file with which it was compared.
+        with: String,
+        /// On what.
+        what: &'static str,
+        /// What the one says.
+        found: String,
+        /// What the other says.
+        expected: String,
+    },
+    /// One part twice.
+    #[error("part {part} stands twice: in {} and in {}", Printable(&files[0]), Printable(&files[1]))]
+    PartialsOverlap {
+        /// Which part.
+        part: String,
+        /// The two files.
+        files: [String; 2],
+    },
+    /// Parts that are not there.
+    #[error("not all parts are there; missing: {}{}", missing.join(", "), if *more > 0 { format!(" and {more} more") } else { String::new() })]
+    PartialsGap {
+        /// Which, or the first of them.
+        missing: Vec<String>,
+        /// How many more.
+        more: usize,
+    },
+    /// The model is not what was measured in parts.
+    #[error(
+        "the parts were measured of something else; {what}: {}, measured: {}",
+        Printable(found),
+        Printable(expected)
+    )]
+    PartialsOfOtherModel {
+        /// In what it differs.
+        what: &'static str,
+        /// What is there.
+        found: String,
+        /// What was measured.
+        expected: String,
+    },
+    /// Nothing that was signed is at a path that was asked for.
+    #[error("nothing at {} was signed", Printable(path))]
+    NothingSigned {
+        /// The path.
+        path: String,
+    },
     /// A certificate that does not belong to the key.
     #[error("the certificate is for the {certificate}, but the private key is that of the {key}")]
     CertificateForOtherKey {
@@ -260,6 +339,13 @@ impl Reason {
             Self::CannotSign { .. } => "cannot-sign",
             Self::EmptyModel { .. } => "empty-model",
             Self::EmptyFileUnderShards { .. } => "empty-file-under-shards",
+            Self::MalformedPartial { .. } => "malformed-partial",
+            Self::PartialOfOtherJob { .. } => "partial-of-other-job",
+            Self::PartialsDisagree { .. } => "partials-disagree",
+            Self::PartialsOverlap { .. } => "partials-overlap",
+            Self::PartialsGap { .. } => "partials-gap",
+            Self::PartialsOfOtherModel { .. } => "partials-of-other-model",
+            Self::NothingSigned { .. } => "nothing-signed",
             Self::CertificateForOtherKey { .. } => "certificate-for-other-key",
         }
     }
@@ -301,6 +387,20 @@ impl Reason {
             Self::CannotSign { why, .. } => return why.hint(),
             Self::EmptyModel { .. } => "check the path, and what --ignore leaves out",
             Self::EmptyFileUnderShards { .. } => "sign whole files instead: leave out --shard-size",
+            Self::MalformedPartial { .. } => {
+                "give what 'bulla digest --partition' wrote, as it wrote it"
+            }
+            Self::PartialOfOtherJob { .. } | Self::PartialsDisagree { .. } => {
+                "give the parts of one run: the same model, the same options, the same --job"
+            }
+            Self::PartialsOverlap { .. } => "give each part once",
+            Self::PartialsGap { .. } => "run 'bulla digest --partition' for these, then sign again",
+            Self::PartialsOfOtherModel { .. } => {
+                "measure again what is to be signed, or sign what was measured"
+            }
+            Self::NothingSigned { .. } => {
+                "'bulla inspect' lists what was signed; give paths from the model's root"
+            }
             Self::CertificateForOtherKey { .. } => {
                 "give the certificate that was issued for this key"
             }
@@ -418,6 +518,16 @@ pub enum Fault {
         /// How large it may be.
         limit: u64,
     },
+    /// A digest cache that must not be used.
+    #[error("the digest cache {} is not used: {}", Printable(&path.to_string_lossy()), Printable(detail))]
+    DigestCache {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A key or certificate that cannot be used.
     #[error("{}", Printable(detail))]
     Key {
@@ -467,6 +577,7 @@ impl Fault {
             Self::TooDeep { .. } => "too-deep",
             Self::ModelTooLarge { .. } => "model-too-large",
             Self::BundleTooLarge { .. } => "bundle-too-large",
+            Self::DigestCache { .. } => "digest-cache",
             Self::Key { .. } => "key",
             Self::PasswordNeeded => "password-needed",
             Self::WrongPassword => "wrong-password",
@@ -500,6 +611,7 @@ impl Fault {
             Self::BundleTooLarge { .. } => {
                 "use fewer, larger shards; or raise --max-bundle-size here and for whoever verifies"
             }
+            Self::DigestCache { hint, .. } => hint,
             Self::Key { hint, .. } => return *hint,
             Self::PasswordNeeded => {
                 "give it with --password-file or in BULLA_PASSWORD, or run in a terminal"

@@ -32,7 +32,7 @@
 //! let trust = Trust::keys(vec![key.public().clone()])?;
 //! let signed = sign::sign(
 //!     &LocalModel::open(model.path())?, &Recipe::default(), Default::default(),
-//!     &KeySigner::new(key), &limits, work,
+//!     &KeySigner::new(key), sign::Known::Nothing, &limits, work,
 //! )?;
 //!
 //! let verified = verify::verify(

@@ -83,3 +83,11 @@ pub(crate) const KEY_HINT_BYTES: usize = 8 << 10;
 pub(crate) const QUOTED_CHARS: usize = 300;
 /// Links that may be followed from one name to its file, as the Linux kernel has it.
 pub(crate) const LINK_HOPS: usize = 40;
+/// Bytes of a digest cache.
+pub(crate) const CACHE_BYTES: u64 = 256 << 20;
+/// Files in a digest cache, before those of other models are let go.
+pub(crate) const CACHE_ENTRIES: usize = 1_000_000;
+/// Parts that a model can be measured in.
+pub(crate) const PARTS: u32 = 65_536;
+/// Files and shards of a model that is measured in parts.
+pub(crate) const PARTIAL_RESOURCES: u64 = 4_000_000;

@@ -247,6 +247,16 @@ impl NoticeReport {
                 "unsigned-files",
                 format!("a weaker check: unsigned files are there, as you allowed: {}", list(paths)),
             ),
+            Notice::OnlyThese(paths) => (
+                "only-these",
+                format!("a weaker check: nothing else was looked at than {}", list(paths)),
+            ),
+            Notice::OnlyPart(part) => (
+                "only-part",
+                format!(
+                    "a weaker check: contents were checked of part {part} only; all parts together are a full check"
+                ),
+            ),
             Notice::OldFormat => (
                 "old-format",
                 "a weaker check: signed by model-signing 0.2.0, which binds no recipe; ask for a new signature".into(),
@@ -275,13 +285,14 @@ impl NoticeReport {
         };
         let paths = match notice {
             Notice::IgnoredByCaller(paths)
+            | Notice::OnlyThese(paths)
             | Notice::NotCovered(paths)
             | Notice::PassedOverByDefault(paths) => {
                 paths.iter().map(|path| path.as_str().to_owned()).collect()
             }
             Notice::UnsignedFiles(names) => names.clone(),
             Notice::Collisions(groups) => groups.concat(),
-            Notice::OldFormat | Notice::UnnamedFile => Vec::new(),
+            Notice::OnlyPart(_) | Notice::OldFormat | Notice::UnnamedFile => Vec::new(),
         };
         Self { code, weaker_check: notice.is_weaker_check(), message, paths }
     }

@@ -10,9 +10,13 @@
 use jiff::Timestamp;
 
 use crate::bundle::{self, Encoding, KeyHint, Material, UnverifiedBundle};
+use crate::digest::Digest;
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::Limits;
-use crate::model::{Found, Layout, Manifest, Method, ModelSource, Recipe, Scope, Work, total_size};
+use crate::model::{
+    DigestCache, Found, Layout, Manifest, Method, ModelSource, Part, PartialManifest, Partials,
+    Recipe, Scope, Work, total_size,
+};
 use crate::statement::oms::{Compatibility, OmsClaim};
 use crate::trust::{self, Certificate, KeyPair, PublicKey};
 
@@ -138,6 +142,46 @@ pub struct SignedModel {
     pub key: PublicKey,
 }
 
+/// Digests that need not be computed.
+///
+/// Both are believed: whoever writes them chooses what is signed. Verification takes neither.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Known<'a> {
+    /// All is measured.
+    #[default]
+    Nothing,
+    /// What an earlier run remembers of files that are as they were.
+    Cache(&'a DigestCache),
+    /// What was measured in parts. The model is listed, and not read.
+    Partials(&'a Partials),
+}
+
+impl Known<'_> {
+    /// In the order of files and shards.
+    fn digests(
+        self,
+        source: &dyn ModelSource,
+        recipe: &Recipe,
+        files: &[Found],
+    ) -> Result<Vec<Option<Digest>>, Refusal> {
+        match self {
+            Self::Nothing => Ok(Vec::new()),
+            Self::Partials(partials) => partials.digests_for(source, recipe, files),
+            Self::Cache(cache) => {
+                let mut known = Vec::new();
+                for file in files {
+                    let count = recipe.method.ranges(file.identity.size).count();
+                    let end = known.len() + count;
+                    let digests = cache.digests(file, recipe).filter(|d| d.len() == count);
+                    known.extend(digests.unwrap_or_default().iter().copied().map(Some));
+                    known.resize(end, None);
+                }
+                Ok(known)
+            }
+        }
+    }
+}
+
 /// Measures a model without signing it: what `bulla digest` shows.
 ///
 /// # Errors
@@ -145,9 +189,41 @@ pub struct SignedModel {
 pub fn measure(
     source: &dyn ModelSource,
     recipe: &Recipe,
+    known: Known<'_>,
     limits: &Limits,
     work: Work<'_>,
 ) -> Result<Manifest, Failure> {
+    unchanged_while(source, recipe, limits, |recipe, files| {
+        let known = known.digests(source, recipe, files)?;
+        Ok(Manifest::measure_unknown(source, recipe, files, known, work)?)
+    })
+}
+
+/// Measures one part of a model, for [`Partials::join`]. `job` names the run: parts of two runs are never
+/// joined.
+///
+/// # Errors
+/// A [`Refusal`] that lists everything that cannot be signed, or a [`Fault`].
+pub fn measure_part(
+    source: &dyn ModelSource,
+    recipe: &Recipe,
+    part: Part,
+    job: &str,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<PartialManifest, Failure> {
+    unchanged_while(source, recipe, limits, |recipe, files| {
+        Ok(PartialManifest::measure(source, recipe, files, part, job, work)?)
+    })
+}
+
+/// Lists what is to be signed, has it measured, and looks whether it is still what was listed.
+fn unchanged_while<T>(
+    source: &dyn ModelSource,
+    recipe: &Recipe,
+    limits: &Limits,
+    measure: impl FnOnce(&Recipe, &[Found]) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let mut recipe = recipe.clone();
     if source.layout() == Layout::SingleFile {
         recipe.ignore.clear();
@@ -176,9 +252,9 @@ pub fn measure(
         return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
     }
     limits.check_model_size(total_size(&listing.files))?;
-    let manifest = Manifest::measure(source, &recipe, &listing.files, work)?;
+    let measured = measure(&recipe, &listing.files)?;
     listing.same_as(&source.list(&Scope::to_sign(&recipe), limits)?)?;
-    Ok(manifest)
+    Ok(measured)
 }
 
 /// Measures and signs a model, and checks the result.
@@ -190,10 +266,11 @@ pub fn sign(
     recipe: &Recipe,
     compatibility: Compatibility,
     signer: &dyn Signer,
+    known: Known<'_>,
     limits: &Limits,
     work: Work<'_>,
 ) -> Result<SignedModel, Failure> {
-    let manifest = measure(source, recipe, limits, work)?;
+    let manifest = measure(source, recipe, known, limits, work)?;
     let claim = OmsClaim::of(&manifest, compatibility);
     let payload = claim.encode();
     let signed = signer.sign(ToSign::Message(&bundle::pre_authentication_encoding(&payload)))?;

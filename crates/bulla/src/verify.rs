@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::Limits;
 use crate::model::{
-    self, Difference, Listing, Manifest, Method, ModelPath, ModelSource, Scope, Work,
+    self, Difference, Listing, Manifest, Method, ModelPath, ModelSource, Part, Recipe, Scope, Work,
 };
 use crate::statement::oms::{Dialect, OmsClaim, SignedFiles};
 use crate::trust::{self, Certificate, Kind, PublicKey, SignerName, Trust, TrustedPath};
@@ -227,6 +227,11 @@ pub struct Options {
     pub ignore: Vec<ModelPath>,
     /// Unsigned files are passed over wherever they are. A weaker check.
     pub ignore_unsigned_files: bool,
+    /// Only these paths and what is below them are looked at: what one rank will load. A weaker check.
+    pub only: Vec<ModelPath>,
+    /// Only this part's digests are computed; of all other files it is checked that they are there, and
+    /// that no others are. A weaker check, but all parts together are a full one.
+    pub part: Option<Part>,
 }
 
 /// Something that a person should know about a check that passed.
@@ -237,6 +242,10 @@ pub enum Notice {
     IgnoredByCaller(Vec<ModelPath>),
     /// Weaker: these are there and not signed; links and devices among them, by name.
     UnsignedFiles(Vec<String>),
+    /// Weaker: nothing but these paths was looked at.
+    OnlyThese(Vec<ModelPath>),
+    /// Weaker: contents were checked of this part only.
+    OnlyPart(Part),
     /// Weaker: a signature of model-signing 0.2.0.
     OldFormat,
     /// Weaker: the signature of this single file does not bind its name.
@@ -258,6 +267,8 @@ impl Notice {
             self,
             Self::IgnoredByCaller(_)
                 | Self::UnsignedFiles(_)
+                | Self::OnlyThese(_)
+                | Self::OnlyPart(_)
                 | Self::OldFormat
                 | Self::UnnamedFile
                 | Self::PassedOverByDefault(_)
@@ -292,10 +303,12 @@ impl Authenticated<OmsClaim> {
         let recipe = &claim.recipe;
 
         // 1. What is signed, and what is there. The recipe is obeyed because its signature holds.
-        let signed = claim.files(source.name(), source.layout())?;
+        let mut signed = claim.files(source.name(), source.layout())?;
+        signed.keep_only(&options.only)?;
         let mut scope = Scope::to_verify(recipe, &signed);
         options.ignore.iter().for_each(|path| scope.ignore(path.clone()));
         options.signature_path.iter().for_each(|path| scope.ignore_file(path.clone()));
+        options.only.iter().for_each(|path| scope.look_only_at(path.clone()));
         let mut listing = source.list(&scope, limits)?;
         listing.ignored.retain(|path| Some(path) != options.signature_path.as_ref());
 
@@ -305,7 +318,11 @@ impl Authenticated<OmsClaim> {
         };
         let files: Vec<model::Found> = listing.files.iter().filter(fits).cloned().collect();
         limits.check_model_size(model::total_size(&files))?;
-        let manifest = Manifest::measure(&source, recipe, &files, work)?;
+        let known = match options.part {
+            None => Vec::new(),
+            Some(part) => others_as_signed(part, recipe, &signed, &files),
+        };
+        let manifest = Manifest::measure_unknown(&source, recipe, &files, known, work)?;
         drop(files);
 
         // 3. Compare.
@@ -350,6 +367,23 @@ impl Authenticated<OmsClaim> {
 
         Ok(VerifiedModel { source, claim: self, manifest, notices, limits: limits.clone() })
     }
+}
+
+/// The signed digests of what does not belong to a part: these are not computed, and so cannot differ.
+fn others_as_signed(
+    part: Part,
+    recipe: &Recipe,
+    signed: &SignedFiles<'_>,
+    files: &[model::Found],
+) -> Vec<Option<Digest>> {
+    let mine = part.of_files(recipe.method, files.iter().map(|file| file.identity.size));
+    let digests = files.iter().flat_map(|file| {
+        let digests = signed.0.get(&file.path).map(|signed| signed.digests.as_slice());
+        let digests = digests.unwrap_or_default();
+        let count = recipe.method.ranges(file.identity.size).count();
+        (0..count).map(|shard| digests.get(shard).copied())
+    });
+    digests.zip(mine).map(|(digest, mine)| digest.filter(|_| !mine)).collect()
 }
 
 /// Measures unsigned files where a signed one is missing, to tell a renamed file from a lost one.
@@ -400,6 +434,10 @@ fn notices(
     unsigned: Vec<String>,
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
+    if !options.only.is_empty() {
+        notices.push(Notice::OnlyThese(options.only.clone()));
+    }
+    notices.extend(options.part.map(Notice::OnlyPart));
     if claim.dialect == Dialect::V0_2 {
         notices.push(Notice::OldFormat);
     }
@@ -449,7 +487,8 @@ impl<S: ModelSource> VerifiedModel<S> {
         &self.claim
     }
 
-    /// What was measured: it equals what was signed.
+    /// What was measured: it equals what was signed. With [`Options::part`] the digests of all other
+    /// parts are the signed ones.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

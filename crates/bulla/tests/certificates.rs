@@ -62,6 +62,7 @@ fn check(
         &Recipe::default(),
         bulla::Compatibility::Specification,
         signer,
+        bulla::sign::Known::Nothing,
         &limits,
         work(),
     )

@@ -136,7 +136,8 @@ fn links_that_multiply_end() {
     let mut limits = Limits::default();
     limits.linked_entries = 20_000;
     let source = LocalModel::open(&model).unwrap();
-    let result = bulla::sign::measure(&source, &follow(), &limits, work());
+    let result =
+        bulla::sign::measure(&source, &follow(), bulla::sign::Known::Nothing, &limits, work());
     let what = "entries behind symbolic links";
     assert!(matches!(fault(result), Fault::TooMany { what: found, .. } if found == what));
 }
@@ -153,6 +154,12 @@ fn links_that_cost_much_to_resolve_end() {
         symlink(target, model.join(&deep).join(format!("l{i}"))).unwrap();
     }
     let source = LocalModel::open(&model).unwrap();
-    let result = bulla::sign::measure(&source, &follow(), &Limits::default(), work());
+    let result = bulla::sign::measure(
+        &source,
+        &follow(),
+        bulla::sign::Known::Nothing,
+        &Limits::default(),
+        work(),
+    );
     assert!(matches!(fault(result), Fault::TooMany { what: "steps through symbolic links", .. }));
 }

@@ -240,15 +240,33 @@ fn limits_on_the_walk() {
     let source = LocalModel::open(&model).unwrap();
     let mut limits = Limits::default();
     limits.entries = 3;
-    let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
+    let result = bulla::sign::measure(
+        &source,
+        &Recipe::default(),
+        bulla::sign::Known::Nothing,
+        &limits,
+        work(),
+    );
     assert!(matches!(fault(result), Fault::TooMany { limit: 3, .. }));
     limits.entries = 100;
     limits.name_bytes = 20;
-    let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
+    let result = bulla::sign::measure(
+        &source,
+        &Recipe::default(),
+        bulla::sign::Known::Nothing,
+        &limits,
+        work(),
+    );
     assert!(matches!(fault(result), Fault::TooMany { what: "bytes of names", .. }));
     limits.name_bytes = 1000;
     limits.depth = 1;
-    let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
+    let result = bulla::sign::measure(
+        &source,
+        &Recipe::default(),
+        bulla::sign::Known::Nothing,
+        &limits,
+        work(),
+    );
     assert!(matches!(fault(result), Fault::TooDeep { .. }));
 }
 
@@ -272,7 +290,13 @@ fn measured_while(change: impl Fn(&Path) + Sync) -> Fault {
     let meanwhile = Meanwhile(AtomicBool::new(false), || change(&model.join("weights")));
     let work = Work::new(1.try_into().unwrap()).progress(&meanwhile);
     let source = LocalModel::open(&model).unwrap();
-    fault(bulla::sign::measure(&source, &Recipe::default(), &Limits::default(), work))
+    fault(bulla::sign::measure(
+        &source,
+        &Recipe::default(),
+        bulla::sign::Known::Nothing,
+        &Limits::default(),
+        work,
+    ))
 }
 
 #[test]
@@ -361,7 +385,13 @@ fn a_limit_on_the_models_bytes() {
     let mut limits = Limits::default();
     limits.model_bytes = 1000;
     let source = LocalModel::open(&model).unwrap();
-    let result = bulla::sign::measure(&source, &Recipe::default(), &limits, work());
+    let result = bulla::sign::measure(
+        &source,
+        &Recipe::default(),
+        bulla::sign::Known::Nothing,
+        &limits,
+        work(),
+    );
     assert!(matches!(fault(result), Fault::ModelTooLarge { limit: 1000, .. }));
 }
 
@@ -382,7 +412,13 @@ fn a_file_that_is_replaced_between_listing_and_reading_is_named() {
         });
         let work = Work::new(1.try_into().unwrap()).progress(&meanwhile);
         let source = LocalModel::open(&model).unwrap();
-        let result = bulla::sign::measure(&source, &Recipe::default(), &Limits::default(), work);
+        let result = bulla::sign::measure(
+            &source,
+            &Recipe::default(),
+            bulla::sign::Known::Nothing,
+            &Limits::default(),
+            work,
+        );
         assert!(matches!(fault(result), Fault::Changed { path } if path == "2-small"));
         let _ = std::fs::remove_file(model.join("2-small"));
         std::fs::write(model.join("2-small"), b"1").unwrap();
@@ -633,7 +669,14 @@ fn rule_1_the_root_binds_no_names_and_the_other_digest_does() {
     );
     let measure = |name: &str, recipe: &Recipe| {
         let source = LocalModel::open(&folder.path().join(name)).unwrap();
-        bulla::sign::measure(&source, recipe, &Limits::default(), work()).unwrap()
+        bulla::sign::measure(
+            &source,
+            recipe,
+            bulla::sign::Known::Nothing,
+            &Limits::default(),
+            work(),
+        )
+        .unwrap()
     };
     let (one, two) = (measure("one", &Recipe::default()), measure("two", &Recipe::default()));
     assert_eq!(one.oms_root(), two.oms_root());
@@ -659,7 +702,14 @@ fn oms_manifest_v1_is_what_its_definition_says() {
         follow_symlinks: true,
         ..Recipe::default()
     };
-    let manifest = bulla::sign::measure(&source, &recipe, &Limits::default(), work()).unwrap();
+    let manifest = bulla::sign::measure(
+        &source,
+        &recipe,
+        bulla::sign::Known::Nothing,
+        &Limits::default(),
+        work(),
+    )
+    .unwrap();
     let text = "oms-manifest-v1 files sha256 0 true\n\
         ignore 4 .git\n\
         ignore 3 x y\n\
@@ -691,6 +741,7 @@ fn python_compatible_single_files() {
         &Recipe::default(),
         Compatibility::ModelSigning,
         &KeySigner::new(key),
+        bulla::sign::Known::Nothing,
         &Limits::default(),
         work(),
     )

@@ -37,7 +37,8 @@ fn ways<'a>(threads: usize) -> Vec<(String, Work<'a>)> {
 
 fn measure(model: &Path, recipe: &Recipe, work: Work<'_>) -> Manifest {
     let source = LocalModel::open(model).unwrap();
-    bulla::sign::measure(&source, recipe, &Limits::default(), work).unwrap()
+    bulla::sign::measure(&source, recipe, bulla::sign::Known::Nothing, &Limits::default(), work)
+        .unwrap()
 }
 
 /// Each file read in one go and hashed by itself.
@@ -203,6 +204,7 @@ fn a_file_cut_short_while_it_is_hashed_is_a_fault_and_kills_nobody() {
             let result = bulla::sign::measure(
                 &source,
                 &Recipe::default(),
+                bulla::sign::Known::Nothing,
                 &Limits::default(),
                 work.progress(&told),
             );

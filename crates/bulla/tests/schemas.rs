@@ -104,6 +104,7 @@ fn every_kind_of_signer_conforms() {
                 &Recipe::default(),
                 compatibility,
                 signer,
+                bulla::sign::Known::Nothing,
                 &limits,
                 work(),
             );

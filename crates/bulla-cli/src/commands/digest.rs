@@ -1,14 +1,18 @@
 //! `bulla digest`
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bulla::model::Part;
 use bulla::report::Digests;
-use bulla::{LocalModel, Manifest, Printable};
+use bulla::sign::Known;
+use bulla::{Access, Existing, LocalModel, Manifest, ModelSource as _, Printable};
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
-use crate::arguments::{RecipeArguments, WorkArguments};
+use crate::arguments::{RecipeArguments, WorkArguments, part};
+use crate::files;
+use crate::known::CacheArguments;
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::ui::Ui;
 
@@ -24,14 +28,38 @@ pub(crate) struct Arguments {
     model: PathBuf,
     #[command(flatten, next_help_heading = "Recipe")]
     recipe: RecipeArguments,
+    /// Measure one part of several, and write it for 'bulla sign --from-partials'
+    ///
+    /// K counts from 0 or from 1 (N/N is 0/N). Every part needs the whole model to be there, but reads only its
+    /// share.
+    #[arg(long, value_name = "K/N", value_parser = part, help_heading = "In parts")]
+    #[arg(conflicts_with = "digest_cache")]
+    partition: Option<Part>,
+    /// A name for the run that all parts belong to: parts of two runs are not joined
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "partition",
+        default_value = "",
+        hide_default_value = true
+    )]
+    #[arg(help_heading = "In parts")]
+    job: String,
+    /// Where to write the part [default: standard output]
+    #[arg(long, short, value_name = "FILE", requires = "partition", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "In parts")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     work: WorkArguments,
+    #[command(flatten)]
+    cache: CacheArguments,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   bulla digest my-model
-  bulla digest my-model --ignore cache --json";
+  bulla digest my-model --ignore cache --json
+  bulla digest my-model --partition 0/4 --job nightly-17 --output part-0.json";
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -53,11 +81,18 @@ struct Resource {
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let source = LocalModel::open(&arguments.model)?;
     let recipe = arguments.recipe.recipe(&arguments.model)?;
+    if let Some(part) = arguments.partition {
+        return in_part(arguments, &source, recipe, part, ui);
+    }
+    let cache = arguments.cache.open(&arguments.model)?;
     let bar = ui.bar("hashing");
     let limits = arguments.work.limits();
-    let manifest = bulla::sign::measure(&source, &recipe, &limits, arguments.work.work(&bar))
-        .map_err(|failure| Problem::about(arguments.model.display().to_string(), failure))?;
+    let known = cache.as_ref().map_or(Known::Nothing, |cache| Known::Cache(&cache.digests));
+    let manifest =
+        bulla::sign::measure(&source, &recipe, known, &limits, arguments.work.work(&bar))
+            .map_err(|failure| Problem::about(arguments.model.display().to_string(), failure))?;
     drop(bar);
+    cache.map_or(Ok(()), |cache| cache.store(&manifest))?;
     let resources = manifest.resources();
     let report = Report {
         command: "digest",
@@ -77,6 +112,72 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     if ui.is_verbose() {
         list(&manifest)?;
     }
+    Ok(Verdict::Yes)
+}
+
+#[derive(Debug, Serialize)]
+struct PartReport {
+    command: &'static str,
+    verdict: &'static str,
+    part: String,
+    job: String,
+    resources: usize,
+    size: u64,
+    output: String,
+}
+
+fn in_part(
+    arguments: &Arguments,
+    source: &LocalModel,
+    mut recipe: bulla::Recipe,
+    part: Part,
+    ui: &Ui,
+) -> Outcome {
+    let to_file = arguments.output.as_deref().filter(|path| *path != Path::new("-"));
+    if to_file.is_none() && ui.is_json() {
+        return Err(Problem::usage(
+            "--json and the part both want standard output",
+            "name a file with --output, or leave --json out: the part is JSON",
+        ));
+    }
+    if let Some(path) = to_file
+        && files::inside(&arguments.model, path).is_some()
+    {
+        let shown = Printable(&path.to_string_lossy()).to_string();
+        return Err(Problem::usage(
+            format!("--output {shown}: it lies inside the model"),
+            "write it elsewhere: the other parts would find a file that is not in the list",
+        ));
+    }
+    if source.layout() == bulla::model::Layout::SingleFile {
+        recipe.ignore.clear();
+    }
+    let limits = arguments.work.limits();
+    let bar = ui.bar("hashing");
+    let work = arguments.work.work(&bar);
+    let measured = bulla::sign::measure_part(source, &recipe, part, &arguments.job, &limits, work)
+        .map_err(|failure| Problem::about(arguments.model.display().to_string(), failure))?;
+    drop(bar);
+    let Some(path) = to_file else {
+        std::io::stdout().write_all(&measured.encode())?;
+        return Ok(Verdict::Yes);
+    };
+    bulla::store(path, &measured.encode(), Access::Public, Existing::Replace)?;
+    let report = PartReport {
+        command: "digest",
+        verdict: "measured",
+        part: measured.part().to_string(),
+        job: arguments.job.clone(),
+        resources: measured.resources(),
+        size: measured.bytes(),
+        output: path.display().to_string(),
+    };
+    ui.result(&report, |out| {
+        let size = bulla::text::bytes(report.size);
+        let digests = bulla::text::count(report.resources, "digest");
+        writeln!(out, "measured: part {} ({digests}, {size})", report.part)?;
+        writeln!(out, "  written to {}", Printable(&report.output))
+    })?;
     Ok(Verdict::Yes)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bulla::inspect::CertificateDescription;
 use bulla::report::{Digests, SignedByReport};
-use bulla::sign::SignedModel;
+use bulla::sign::{Known, SignedModel};
 use bulla::{
     Access, CertificateSigner, Compatibility, Existing, Fault, KeySigner, LocalModel, ModelSource,
     Printable, Signer,
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::arguments::{PasswordArguments, RecipeArguments, WorkArguments};
 use crate::files;
 use crate::keys::{self, KeyReference};
+use crate::known::{CacheArguments, PartialsArguments};
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::ui::{Ui, amount, digest_lines};
 
@@ -47,10 +48,14 @@ pub(crate) struct Arguments {
     compat: Option<Compat>,
     #[command(flatten)]
     password: PasswordArguments,
+    #[command(flatten)]
+    partials: PartialsArguments,
     #[command(flatten, next_help_heading = "Recipe")]
     recipe: RecipeArguments,
     #[command(flatten)]
     work: WorkArguments,
+    #[command(flatten)]
+    cache: CacheArguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -63,7 +68,9 @@ const EXAMPLES: &str = "\
 Examples:
   bulla sign my-model --key signer.key
   bulla sign my-model --key team.key --certificate team.pem --chain intermediate.pem
-  bulla sign my-model --key signer.key --ignore cache --hash blake3";
+  bulla sign my-model --key signer.key --ignore cache --hash blake3
+  bulla sign my-model --key signer.key --digest-cache digests.json
+  bulla sign my-model --key signer.key --from-partials part-0.json part-1.json";
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -84,10 +91,27 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
     let output = arguments.output.clone().unwrap_or_else(|| files::signature_of(model));
 
-    let mut recipe = arguments.recipe.recipe(model)?;
+    let cache = arguments.cache.open(model)?;
+    let partials = arguments.partials.read(&limits)?;
+    let mut recipe = match &partials {
+        Some(partials) => partials.recipe().clone(),
+        None => arguments.recipe.recipe(model)?,
+    };
     if !to_stdout {
         may_replace(&output, model, &limits)?;
-        recipe.ignore.extend(files::inside(model, &output));
+        if let Some(path) = files::inside(model, &output)
+            && recipe.ignore.insert(path.clone())
+            && partials.is_some()
+        {
+            return Err(Problem::usage(
+                format!(
+                    "the signature would be at {path} in the model, which the parts do not leave out"
+                ),
+                format!(
+                    "measure the parts with --ignore {path}, or write the signature elsewhere with --output"
+                ),
+            ));
+        }
     }
     let (signer, certificate) = signer(arguments, &limits)?;
     if to_stdout && ui.is_json() {
@@ -112,9 +136,15 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 
     let bar = ui.bar("hashing");
     let work = arguments.work.work(&bar);
-    let signed = bulla::sign::sign(&source, &recipe, compatibility, &*signer, &limits, work)
+    let known = match (&cache, &partials) {
+        (_, Some(partials)) => Known::Partials(partials),
+        (Some(cache), None) => Known::Cache(&cache.digests),
+        (None, None) => Known::Nothing,
+    };
+    let signed = bulla::sign::sign(&source, &recipe, compatibility, &*signer, known, &limits, work)
         .map_err(|failure| Problem::about(model.display().to_string(), failure))?;
     drop(bar);
+    cache.map_or(Ok(()), |cache| cache.store(&signed.manifest))?;
 
     if to_stdout {
         use std::io::Write as _;

@@ -7,7 +7,7 @@ use bulla::report::Outcome as Report;
 use bulla::{Failure, Limits, LocalModel, Options, Reason, SignerName, Trust, VerifiedModel};
 use clap::{Args, ValueHint};
 
-use crate::arguments::{WorkArguments, ignored};
+use crate::arguments::{WorkArguments, ignored, part, paths};
 use crate::files;
 use crate::keys::{self, KeyReference};
 use crate::problem::{Outcome, Problem, Verdict};
@@ -42,6 +42,13 @@ pub(crate) struct Arguments {
     /// Pass over all unsigned files (a weaker check)
     #[arg(long)]
     ignore_unsigned_files: bool,
+    /// Look only at this path and below, and at nothing else: what this rank will load (a weaker check); may be
+    /// repeated
+    #[arg(long, value_name = "PATH", help_heading = "In parts")]
+    only: Vec<OsString>,
+    /// Check the contents of one part of several (a weaker check; all parts together are a full one)
+    #[arg(long, value_name = "K/N", value_parser = part, help_heading = "In parts")]
+    partition: Option<bulla::model::Part>,
     #[command(flatten)]
     work: WorkArguments,
 }
@@ -50,7 +57,9 @@ const EXAMPLES: &str = "\
 Examples:
   bulla verify my-model --key signer.pub
   bulla verify my-model other-model --key signer.pub --key former.pub
-  bulla verify certified-model --ca root.pem --signer team@example.com";
+  bulla verify certified-model --ca root.pem --signer team@example.com
+  bulla verify my-model --key signer.pub --only weights.bin
+  bulla verify my-model --key signer.pub --partition 0/4";
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let limits = arguments.work.limits();
@@ -148,6 +157,8 @@ fn one(
         signature_path: files::inside(model, &path),
         ignore,
         ignore_unsigned_files: arguments.ignore_unsigned_files,
+        only: paths("--only", &arguments.only, model)?,
+        part: arguments.partition,
     };
     let bar = ui.bar("verifying");
     let work = arguments.work.work(&bar);

@@ -341,6 +341,9 @@ impl Walk<'_> {
             FileType::Directory => Kind::Directory,
             _ => Kind::Other,
         };
+        if self.scope.is_beside(&path) {
+            return Ok(());
+        }
         if self.scope.skips(&path, asked) {
             self.found.ignored.push(path);
             return Ok(());

@@ -53,43 +53,50 @@ impl Manifest {
         files: &[Found],
         work: Work<'_>,
     ) -> Result<Self, Fault> {
-        Self::measure_unknown(source, recipe, files, &|_, _| None, work)
+        Self::measure_unknown(source, recipe, files, Vec::new(), work)
     }
 
-    /// The same, but what `known` says of a file's n-th digest is taken and not computed.
+    /// The same, but digests that are `known`, in the order of files and shards, are not computed.
     pub(crate) fn measure_unknown(
         source: &dyn ModelSource,
         recipe: &Recipe,
         files: &[Found],
-        known: &dyn Fn(&Found, usize) -> Option<Digest>,
+        mut known: Vec<Option<Digest>>,
         work: Work<'_>,
     ) -> Result<Self, Fault> {
-        let mut jobs = Vec::new();
-        let mut files: Vec<Measured> = files
-            .iter()
-            .map(|found| Measured { found: found.clone(), digests: Vec::new() })
-            .collect();
-        let ranges = |file: &Measured| recipe.method.ranges(file.size()).enumerate();
-        for file in &files {
-            let unknown = ranges(file).filter(|(index, _)| known(&file.found, *index).is_none());
-            jobs.extend(unknown.map(|(_, (start, end))| Job { file: &file.found, start, end }));
-        }
-        let computed = measure::run(source, recipe.hash, &jobs, work)?;
-        drop(jobs);
-        let mut computed = computed.into_iter();
-        for file in &mut files {
-            let digests =
-                ranges(file).map(|(i, _)| known(&file.found, i).or_else(|| computed.next()));
-            file.digests = digests
-                .collect::<Option<_>>()
-                .ok_or(Fault::Bug { what: "a part of a file was not hashed" })?;
+        known.resize(jobs(recipe.method, files).count(), None);
+        let unknown: Vec<bool> = known.iter().map(Option::is_none).collect();
+        let computed = Self::measure_some(source, recipe, files, &unknown, work)?;
+        let mut digests =
+            known.into_iter().zip(computed).map(|(known, computed)| known.or(computed));
+        let mut measured = BTreeMap::new();
+        for found in files {
+            let count = recipe.method.ranges(found.identity.size).count();
+            let digests: Option<Vec<Digest>> = digests.by_ref().take(count).collect();
+            let digests = digests.filter(|digests| digests.len() == count);
+            let digests = digests.ok_or(Fault::Bug { what: "a part of a file was not hashed" })?;
+            measured.insert(found.path.clone(), Measured { found: found.clone(), digests });
         }
         Ok(Self {
             name: source.name().to_owned(),
             layout: source.layout(),
             recipe: recipe.clone(),
-            files: files.into_iter().map(|file| (file.found.path.clone(), file)).collect(),
+            files: measured,
         })
+    }
+
+    /// Digests of some of these files and shards, those that are `wanted`, in their order.
+    pub(crate) fn measure_some(
+        source: &dyn ModelSource,
+        recipe: &Recipe,
+        files: &[Found],
+        wanted: &[bool],
+        work: Work<'_>,
+    ) -> Result<Vec<Option<Digest>>, Fault> {
+        let some = jobs(recipe.method, files).zip(wanted).filter(|(_, wanted)| **wanted);
+        let some: Vec<Job<'_>> = some.map(|(job, _)| job).collect();
+        let mut computed = measure::run(source, recipe.hash, &some, work)?.into_iter();
+        Ok(wanted.iter().map(|wanted| if *wanted { computed.next() } else { None }).collect())
     }
 
     /// Bytes in all files.
@@ -181,4 +188,11 @@ pub(crate) fn oms_manifest_v1<'a>(
 /// Bytes in all these files. Sparse files can claim more than there are numbers for.
 pub(crate) fn total_size(files: &[Found]) -> u64 {
     files.iter().map(|file| file.identity.size).fold(0, u64::saturating_add)
+}
+
+/// What gets a digest each, in the order of files and shards.
+fn jobs(method: Method, files: &[Found]) -> impl Iterator<Item = Job<'_>> {
+    files.iter().flat_map(move |file| {
+        method.ranges(file.identity.size).map(move |(start, end)| Job { file, start, end })
+    })
 }

@@ -110,6 +110,8 @@ pub struct Scope<'a> {
     ignore: BTreeSet<ModelPath>,
     /// Passed over as regular files only.
     files: BTreeSet<ModelPath>,
+    /// If any: all else is passed over.
+    only: BTreeSet<ModelPath>,
     signed: Option<&'a dyn SignedPaths>,
 }
 
@@ -134,6 +136,7 @@ impl<'a> Scope<'a> {
             follow_symlinks: recipe.follow_symlinks,
             ignore: ignore.into_iter().cloned().collect(),
             files: files.into_iter().cloned().collect(),
+            only: BTreeSet::new(),
             signed: None,
         }
     }
@@ -159,6 +162,25 @@ impl<'a> Scope<'a> {
     /// Leaves out one more regular file.
     pub fn ignore_file(&mut self, path: ModelPath) {
         self.files.insert(path);
+    }
+
+    /// Looks at this path and below, and at nothing else but what was named so before.
+    pub fn look_only_at(&mut self, path: ModelPath) {
+        self.only.insert(path);
+    }
+
+    /// Whether some paths were named, and this one is neither among them, nor below one, nor leads to one.
+    #[must_use]
+    pub fn is_beside(&self, path: &ModelPath) -> bool {
+        let named = |path: &str| self.only.contains(path);
+        let leads_there = || {
+            let below = format!("{path}/");
+            self.only.iter().any(|only| only.as_str().starts_with(&below))
+        };
+        !self.only.is_empty()
+            && !named(path.as_str())
+            && !path.parents().any(named)
+            && !leads_there()
     }
 
     /// Whether a path is passed over.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{STATEMENT_TYPE, Statement, malformed, oms_0_2};
 use crate::bundle::Encoding;
 use crate::digest::{Digest, HashAlgorithm};
-use crate::error::Reason;
+use crate::error::{Reason, Refusal};
 use crate::json::Object;
 use crate::model::{
     Difference, Irregular, Layout, Manifest, Method, ModelPath, Recipe, SignedPaths, Unusable,
@@ -83,6 +83,27 @@ impl SignedFile {
 /// The signed files of a claim by name.
 #[derive(Debug)]
 pub(crate) struct SignedFiles<'a>(pub(crate) Cow<'a, BTreeMap<ModelPath, SignedFile>>);
+
+impl SignedFiles<'_> {
+    /// Forgets all but what is at these paths or below them; none mean all.
+    pub(crate) fn keep_only(&mut self, paths: &[ModelPath]) -> Result<(), Refusal> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let nothing =
+            |path: &&ModelPath| !self.covers(path.as_str()) && !self.reaches_below(path.as_str());
+        let reasons = paths.iter().filter(nothing);
+        let reasons = reasons.map(|path| Reason::NothingSigned { path: path.as_str().to_owned() });
+        if let Some(refusal) = Refusal::from_reasons(reasons.collect()) {
+            return Err(refusal);
+        }
+        let named = |path: &str| paths.iter().any(|only| only.as_str() == path);
+        let kept =
+            self.0.iter().filter(|(path, _)| named(path.as_str()) || path.parents().any(named));
+        self.0 = Cow::Owned(kept.map(|(path, file)| (path.clone(), file.clone())).collect());
+        Ok(())
+    }
+}
 
 impl SignedPaths for SignedFiles<'_> {
     fn covers(&self, path: &str) -> bool {

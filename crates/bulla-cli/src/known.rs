@@ -1,0 +1,92 @@
+//! Digests that a signer need not compute: a cache of an earlier run, and parts that others measured.
+
+use std::path::PathBuf;
+
+use bulla::model::{DigestCache, PartialManifest, Partials};
+use bulla::{Limits, Manifest, Printable, Reason, Refusal};
+use clap::{Args, ValueHint};
+
+use crate::files;
+use crate::problem::Problem;
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArguments {
+    /// Keep digests in this file, and hash only files that changed since (size, times, inode)
+    ///
+    /// What the file says is believed and signed, so only you may be able to write it. A file that was changed
+    /// and whose times were put back by setting the clock goes unnoticed. 'bulla verify' takes no cache.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Work")]
+    digest_cache: Option<PathBuf>,
+}
+
+/// An open cache.
+pub(crate) struct Cache {
+    path: PathBuf,
+    pub(crate) digests: DigestCache,
+    started: jiff::Timestamp,
+}
+
+impl CacheArguments {
+    /// Before anything is measured.
+    pub(crate) fn open(&self, model: &std::path::Path) -> Result<Option<Cache>, Problem> {
+        let Some(path) = &self.digest_cache else { return Ok(None) };
+        let shown = Printable(&path.to_string_lossy()).to_string();
+        if files::inside(model, path).is_some() {
+            return Err(Problem::usage(
+                format!("--digest-cache {shown}: it lies inside the model"),
+                "keep it elsewhere: it changes with every run, and is not part of the model",
+            ));
+        }
+        let digests = DigestCache::load(path)?;
+        Ok(Some(Cache { path: path.clone(), digests, started: jiff::Timestamp::now() }))
+    }
+}
+
+impl Cache {
+    /// Remembers what was measured.
+    pub(crate) fn store(mut self, manifest: &Manifest) -> Result<(), Problem> {
+        self.digests.remember(manifest, self.started);
+        Ok(self.digests.store(&self.path)?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PartialsArguments {
+    /// Sign what 'bulla digest --partition' measured in parts: all of its files
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = [
+        "hash", "shard_size", "ignore", "follow_symlinks", "include_git_paths", "digest_cache",
+    ])]
+    from_partials: Vec<PathBuf>,
+    /// With --from-partials: the job that the parts must be of
+    #[arg(long, value_name = "ID", requires = "from_partials")]
+    job: Option<String>,
+}
+
+impl PartialsArguments {
+    pub(crate) fn read(&self, limits: &Limits) -> Result<Option<Partials>, Problem> {
+        if self.from_partials.is_empty() {
+            return Ok(None);
+        }
+        let mut parts = Vec::new();
+        let mut reasons = Vec::new();
+        // A part names every file once, and its own once more with a digest: as a signature does.
+        let limit = limits.bundle_bytes.saturating_mul(2);
+        for path in &self.from_partials {
+            let part = path.display().to_string();
+            let bytes = files::read(path, limit)?;
+            if bytes.len() as u64 > limit {
+                reasons.push(Reason::TooLarge { what: "partial manifest", limit });
+                continue;
+            }
+            match PartialManifest::decode(&bytes) {
+                Ok(partial) => parts.push((part, partial)),
+                Err(detail) => reasons.push(Reason::MalformedPartial { part, detail }),
+            }
+        }
+        match Refusal::from_reasons(reasons) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(Some(Partials::join(parts, self.job.as_deref())?)),
+        }
+    }
+}

@@ -68,6 +68,12 @@ fn prepare(folder: &Path) {
         let signed = bulla(folder, &format!("sign {model} {with}"));
         assert_eq!(signed.0, Some(0), "{}", signed.1);
     }
+    for part in ["0/2", "1/2"] {
+        let output = part.replace("/2", ".json");
+        let measured =
+            bulla(folder, &format!("digest my-model --partition {part} --output part-{output}"));
+        assert_eq!(measured.0, Some(0), "{}", measured.1);
+    }
 }
 
 #[test]

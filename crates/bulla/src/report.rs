@@ -83,7 +83,15 @@ impl Digests {
     /// order.
     #[must_use]
     pub fn of_claim(claim: &OmsClaim, manifest: &Manifest) -> Self {
-        Self { oms: format!("oms:{}", claim.oms_root().to_hex()), ..Self::of(manifest) }
+        let measured = Self::of(manifest);
+        // Where only some files were looked at, too, it is the whole model's.
+        let signed = claim.oms_manifest_v1();
+        let signed = signed.map(|digest| format!("oms-manifest-v1:{}", digest.to_hex()));
+        Self {
+            oms: format!("oms:{}", claim.oms_root().to_hex()),
+            oms_manifest_v1: signed.unwrap_or(measured.oms_manifest_v1),
+            ..measured
+        }
     }
 }
 

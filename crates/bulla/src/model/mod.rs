@@ -31,4 +31,4 @@ pub use recipe::{
 pub use source::{Found, Identity, Irregular, Layout, Listing, ModelFile, ModelSource, Unusable};
 
 pub(crate) use compare::{compare, renamed};
-pub(crate) use manifest::{resources, total_size};
+pub(crate) use manifest::{oms_manifest_v1, resources, total_size};

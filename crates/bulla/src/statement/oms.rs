@@ -14,7 +14,7 @@ use crate::error::{Reason, Refusal};
 use crate::json::Object;
 use crate::model::{
     Difference, Irregular, Layout, Manifest, Method, ModelPath, Recipe, SignedPaths, Unusable,
-    resources,
+    oms_manifest_v1, resources,
 };
 
 /// The predicate type that is written.
@@ -223,6 +223,16 @@ impl OmsClaim {
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
         matches!(self.content, Content::Unnamed(_))
+    }
+
+    /// The digest that binds all signed names and the recipe, `omsManifestV1`; see
+    /// [`Manifest::oms_manifest_v1`], which is the same for a model that was measured in full. `None` if the
+    /// signature binds no name.
+    #[must_use]
+    pub fn oms_manifest_v1(&self) -> Option<Digest> {
+        let resources = self.resources();
+        let named = resources.iter().map(|(name, digest)| (name.as_str(), digest));
+        (!self.is_unnamed()).then(|| oms_manifest_v1(&self.recipe, named))
     }
 
     /// Names and digests as OMS resources, in code-point order.

@@ -4,7 +4,9 @@
 #   make test         all tests that need no peers
 #   make interop      tests with the Python reference, OpenSSL and a real model
 #   make interop-go   tests with cosign (builds it once, some minutes)
-#   make bench        compare speed with the peers, in one run
+#   make bench        compare speed with the peers, in one run (a quarter of an hour, 5 GB of disk)
+#   make sanitize     bulla-hash under AddressSanitizer and Miri (nightly compiler)
+#   make test-aarch64 bulla-hash on an emulated ARM processor
 #   make fuzz         fuzz every parser (SECONDS_EACH=60 by default)
 #   make check        format, lints, import rules
 
@@ -15,7 +17,7 @@ CARGO ?= cargo
 SECONDS_EACH ?= 60
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo test check interop interop-go bench fuzz fuzz-short tools
+.PHONY: demo test check interop interop-go bench sanitize test-aarch64 fuzz fuzz-short tools
 
 tools:
 	@tools/install
@@ -46,9 +48,30 @@ interop-go: tools
 	    "$$python/bin/pytest" -q -p no:cacheprovider interop/tests/test_cosign.py
 
 bench: tools
+	$(CARGO) bench --locked --package bulla-hash
 	$(CARGO) build --locked --release --package bulla-cli
-	python=$$(interop/install-python) && \
-	BULLA=$(CURDIR)/target/release/bulla "$$python/bin/python" interop/bench.py
+	$(CARGO) build --locked --release --package bulla-hash --example limits
+	python=$$(interop/install-python) && b3sum=$$(interop/install-b3sum) && \
+	BULLA=$(CURDIR)/target/release/bulla LIMITS=$(CURDIR)/target/release/examples/limits \
+	    B3SUM="$$b3sum/b3sum" "$$python/bin/python" interop/bench.py
+
+# Every back end of bulla-hash but those of other processors, with each access to memory checked; the
+# nightly compiler is only needed here.
+sanitize: tools
+	tools/install-nightly
+	RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS="handle_sigbus=0" $(CARGO) +nightly test --locked --package bulla-hash \
+	    --target $$(rustc -vV | sed -n 's/^host: //p') --target-dir target/sanitize --tests
+	MIRIFLAGS="-Zmiri-disable-isolation" RUSTFLAGS="-C target-feature=+sha,+avx2" \
+	    BULLA_TEST_BACKENDS="portable $$([ $$(uname -m) != x86_64 ] || echo 'avx2 sha-ni')" \
+	    $(CARGO) +nightly miri test --locked --package bulla-hash --target-dir target/miri --test sha256
+
+# The same suite on an emulated ARM processor.
+test-aarch64: tools
+	tools/install-aarch64
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu" \
+	BULLA_TEST_BACKENDS="aarch64 portable" \
+	    $(CARGO) test --locked --package bulla-hash --target aarch64-unknown-linux-gnu --tests
 
 fuzz: tools
 	@fuzz/run $(SECONDS_EACH)

@@ -49,6 +49,16 @@ pub(crate) fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>,
     Ok(bytes)
 }
 
+/// Whether a file can be written there: found out before hundreds of gigabytes are hashed, not after.
+pub(crate) fn may_write(output: &Path) -> Result<(), Fault> {
+    let parent = match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
+        .map_err(|e| Fault::io("write", output, e.into()))
+}
+
 /// Where a file lies inside a model; `None` if it lies outside.
 pub(crate) fn inside(model: &Path, file: &Path) -> Option<ModelPath> {
     let root = model.canonicalize().ok()?;

@@ -8,13 +8,15 @@ use clap::{Args, ValueHint};
 
 use crate::files;
 use crate::problem::Problem;
+use crate::ui::Ui;
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheArguments {
     /// Keep digests in this file, and hash only files that changed since (size, times, inode)
     ///
-    /// What the file says is believed and signed, so only you may be able to write it. A file that was changed
-    /// and whose times were put back by setting the clock goes unnoticed. 'bulla verify' takes no cache.
+    /// What the file says is believed and signed, so only you may be able to write it. Changes that leave no
+    /// trace in a file's times go unnoticed: with the clock set back, through a memory mapping, or where somebody
+    /// else made the file system (a disk image). 'bulla verify' takes no cache.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Work")]
     digest_cache: Option<PathBuf>,
 }
@@ -37,16 +39,19 @@ impl CacheArguments {
                 "keep it elsewhere: it changes with every run, and is not part of the model",
             ));
         }
+        files::may_write(path)?;
         let digests = DigestCache::load(path)?;
         Ok(Some(Cache { path: path.clone(), digests, started: jiff::Timestamp::now() }))
     }
 }
 
 impl Cache {
-    /// Remembers what was measured.
-    pub(crate) fn store(mut self, manifest: &Manifest) -> Result<(), Problem> {
+    /// Remembers what was measured. That it cannot is no reason to fail: the work is done.
+    pub(crate) fn store(mut self, manifest: &Manifest, ui: &Ui) {
         self.digests.remember(manifest, self.started);
-        Ok(self.digests.store(&self.path)?)
+        if let Err(fault) = self.digests.store(&self.path) {
+            ui.note(&format!("the next run will hash everything again: {fault}"));
+        }
     }
 }
 

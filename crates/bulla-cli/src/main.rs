@@ -17,7 +17,16 @@ use std::process::ExitCode;
 use crate::arguments::Command;
 use crate::ui::Ui;
 
+/// Each thread has some twenty files open; with many cores that is more than the usual 1024.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Without it files may run out, and then that is said.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 fn main() -> ExitCode {
+    allow_open_files();
     let cli = arguments::parse();
     let ui = Ui::new(&cli.output);
     let (name, result) = match &cli.command {

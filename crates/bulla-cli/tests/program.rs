@@ -349,3 +349,74 @@ fn the_demonstration_tells_its_story() {
     assert!(Path::new(kept).join("my-model/model.sig").exists());
     std::fs::remove_dir_all(kept).unwrap();
 }
+
+/// Many files are under way at once, but few are open.
+#[test]
+fn files_do_not_run_out() {
+    let bench = Bench::new();
+    for i in 0..400 {
+        let path = bench.model.join(format!("{i:03}"));
+        // Long ones, middling ones, short ones; without bytes on the disk.
+        std::fs::File::create(path).unwrap().set_len([6 << 20, 300 << 10, 5][i % 3]).unwrap();
+    }
+    let unlimited = said(&bench.shell("$BULLA digest model"));
+    for options in ["--threads 2", "--threads 2 --no-page-cache", "--threads 2 --shard-size 1MiB"] {
+        let line = format!("ulimit -n 64; rm -f model/empty; $BULLA digest model {options}");
+        let output = bench.shell(&line);
+        assert!(output.status.success(), "{options}: {}", said(&output));
+    }
+    assert!(unlimited.starts_with("oms:"), "{unlimited}");
+}
+
+/// A model that is cut short while it is mapped is a fault, whenever that happens; a signal that somebody
+/// sends is one as ever.
+#[test]
+fn a_truncated_model_is_no_crash() {
+    let bench = Bench::new();
+    let weights = bench.model.join("weights.bin");
+    let size = 300 << 20;
+    let set_len =
+        |size| std::fs::File::options().write(true).open(&weights).unwrap().set_len(size).unwrap();
+    let mut faults = 0;
+    for wait in [0, 5, 20, 40, 80, 120] {
+        set_len(size);
+        let mut child = bench
+            .command(&["digest", "model", "--threads", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        set_len(5000);
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 3)), "after {wait} ms: {code:?}");
+        faults += usize::from(code == Some(3));
+    }
+    assert!(faults > 0, "it was never cut short in time");
+
+    set_len(4 << 30);
+    let output = bench.shell("$BULLA digest model & sleep 0.1; kill -BUS $!; wait $!");
+    assert_eq!(output.status.code(), Some(128 + 7), "{}", said(&output));
+}
+
+/// A part is written over another part and over nothing else.
+#[test]
+fn a_part_overwrites_parts_and_nothing_else() {
+    let bench = Bench::new();
+    std::fs::write(bench.folder.path().join("notes.txt"), "mine").unwrap();
+    std::fs::write(bench.folder.path().join("single.bin"), "model").unwrap();
+    let part = |model: &str, output: &str, code| {
+        bench.run(&["digest", model, "--partition", "0/1", "--output", output], code)
+    };
+    part("model", "part.json", 0);
+    part("model", "part.json", 0);
+    part("model", "notes.txt", 2);
+    part("single.bin", "single.bin", 2);
+    part("model", "nowhere/part.json", 3);
+    let read = |name: &str| std::fs::read_to_string(bench.folder.path().join(name)).unwrap();
+    assert_eq!((read("notes.txt").as_str(), read("single.bin").as_str()), ("mine", "model"));
+    // Found out before anything is hashed, and no signature is lost.
+    let said = bench
+        .run(&["sign", "model", "--key", "signer.key", "--digest-cache", "nowhere/cache.json"], 3);
+    assert!(said.contains("nowhere"), "{said}");
+}

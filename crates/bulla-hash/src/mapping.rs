@@ -186,11 +186,23 @@ extern "C" fn on_bus_error(_signal: c_int, info: *mut libc::siginfo_t, _context:
         let address = (*info).si_addr;
         address as usize
     };
+    // SAFETY: as above. A code of 0 or less is a signal that somebody sent, to end this process: what came
+    // before us may be Rust's own handler, which expects the failing instruction to come again. Both
+    // functions may be called in a handler, and the signal waits until this one has returned.
+    unsafe {
+        if (*info).si_code <= 0 {
+            libc::signal(libc::SIGBUS, libc::SIG_DFL);
+            libc::raise(libc::SIGBUS);
+            return;
+        }
+    }
     let page = PAGE.get().copied().unwrap_or(4096);
     for slot in &TABLE[..USED.load(Ordering::Acquire).min(SLOTS)] {
         let start = slot.start.load(Ordering::Acquire);
         let end = start.saturating_add(slot.length.load(Ordering::Acquire));
-        if start <= 1 || address < start || address >= end {
+        // Read again: the length may be that of a mapping that took the place meanwhile.
+        let same = slot.start.load(Ordering::Acquire) == start;
+        if start <= 1 || !same || address < start || address >= end {
             continue;
         }
         slot.broken.store(true, Ordering::Release);

@@ -18,6 +18,8 @@ const BATCH: u64 = 64 << 20;
 const SHARE: u64 = 256 << 10;
 /// A stream is cut at multiples of this.
 const EDGE: u64 = 64 << 10;
+/// Bytes of a stream that is read in one go.
+const SHORT: u64 = 64 << 10;
 /// The most streams in a batch, where these are short.
 const STREAMS: usize = 256;
 
@@ -203,7 +205,14 @@ impl<S> Worker<'_, S> {
         let mut turns = Vec::with_capacity(width);
         let mut bytes = 0;
         let mut sum = 0u64;
-        while turns.len() < width || (bytes < batch && turns.len() < STREAMS) {
+        // Beyond the lanes only short streams, which are done with at once: every other one is an open file.
+        let more = |taken: usize, bytes: u64, next: u64| {
+            taken < width || (next < SHORT && bytes < batch && taken < STREAMS)
+        };
+        while let Some(next) = inner.longest() {
+            if !more(turns.len(), bytes, next) {
+                break;
+            }
             let Some((left, stream, state)) = inner.pop() else { break };
             inner.left = inner.left.saturating_sub(left);
             sum = sum.saturating_add(left);

@@ -195,12 +195,12 @@ pub fn measure(
 ) -> Result<Manifest, Failure> {
     unchanged_while(source, recipe, limits, |recipe, files| {
         let known = known.digests(source, recipe, files)?;
-        Ok(Manifest::measure_unknown(source, recipe, files, known, work)?)
+        Ok(Manifest::measure_unknown(source, recipe, files.to_vec(), known, work)?)
     })
 }
 
 /// Measures one part of a model, for [`Partials::join`]. `job` names the run: parts of two runs are never
-/// joined.
+/// joined. Without a name, all parts have to be of the very same files, unchanged; with one, of copies, too.
 ///
 /// # Errors
 /// A [`Refusal`] that lists everything that cannot be signed, or a [`Fault`].
@@ -208,7 +208,7 @@ pub fn measure_part(
     source: &dyn ModelSource,
     recipe: &Recipe,
     part: Part,
-    job: &str,
+    job: Option<&str>,
     limits: &Limits,
     work: Work<'_>,
 ) -> Result<PartialManifest, Failure> {

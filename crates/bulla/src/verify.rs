@@ -322,8 +322,7 @@ impl Authenticated<OmsClaim> {
             None => Vec::new(),
             Some(part) => others_as_signed(part, recipe, &signed, &files),
         };
-        let manifest = Manifest::measure_unknown(&source, recipe, &files, known, work)?;
-        drop(files);
+        let manifest = Manifest::measure_unknown(&source, recipe, files, known, work)?;
 
         // 3. Compare.
         let mut differences = model::compare(&signed.0, &listing, &manifest);
@@ -376,14 +375,22 @@ fn others_as_signed(
     signed: &SignedFiles<'_>,
     files: &[model::Found],
 ) -> Vec<Option<Digest>> {
-    let mine = part.of_files(recipe.method, files.iter().map(|file| file.identity.size));
-    let digests = files.iter().flat_map(|file| {
-        let digests = signed.0.get(&file.path).map(|signed| signed.digests.as_slice());
-        let digests = digests.unwrap_or_default();
-        let count = recipe.method.ranges(file.identity.size).count();
-        (0..count).map(|shard| digests.get(shard).copied())
-    });
-    digests.zip(mine).map(|(digest, mine)| digest.filter(|_| !mine)).collect()
+    // Shared out by what is signed: sizes on the disk are the attacker's, who could move a file from part to
+    // part between two looks.
+    let sizes = signed.0.values().map(|file| file.size.unwrap_or_default());
+    let mut mine = part.of_files(recipe.method, sizes).into_iter();
+    let mut listed = files.iter().peekable();
+    let mut known = Vec::new();
+    // Both are in order, and every listed file is signed with as many digests as it has.
+    for (path, file) in signed.0.iter() {
+        let is_listed = listed.next_if(|found| found.path == *path).is_some();
+        for (digest, mine) in file.digests.iter().zip(mine.by_ref()) {
+            if is_listed {
+                known.push(Some(*digest).filter(|_| !mine));
+            }
+        }
+    }
+    known
 }
 
 /// Measures unsigned files where a signed one is missing, to tell a renamed file from a lost one.
@@ -421,7 +428,7 @@ fn recognise_renamed(
         return differences;
     }
     // What is known is a "no"; a file that cannot be read does not make it a "could not tell".
-    match Manifest::measure(source, &claim.recipe, &candidates, work) {
+    match Manifest::measure(source, &claim.recipe, candidates, work) {
         Ok(extra) => model::renamed(differences, &signed.0, &extra.files),
         Err(_) => differences,
     }

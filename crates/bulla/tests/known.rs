@@ -188,6 +188,7 @@ fn part(text: &str) -> Part {
 
 fn partial(model: &Path, recipe: &Recipe, text: &str, job: &str) -> PartialManifest {
     let limits = Limits::default();
+    let job = Some(job).filter(|job| !job.is_empty());
     bulla::sign::measure_part(&open(model), recipe, part(text), job, &limits, work()).unwrap()
 }
 
@@ -331,6 +332,40 @@ fn rule_5_a_model_that_is_not_what_was_measured_is_refused() {
     assert_eq!(refused(measure(&model, &recipe)), ["partials-of-other-model"]);
 }
 
+/// Without a name for the run, the files' change times stand for it: they cannot be put back.
+#[test]
+fn rule_5_parts_without_a_job_are_of_the_very_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path());
+    let recipe = Recipe::default();
+    for job in ["", "a"] {
+        let first = partial(&model, &recipe, "0/2", job);
+        let modified = std::fs::metadata(model.join("3.bin")).unwrap().modified().unwrap();
+        let bytes = std::fs::read(model.join("3.bin")).unwrap();
+        std::fs::write(model.join("3.bin"), &bytes).unwrap();
+        let file = std::fs::File::options().write(true).open(model.join("3.bin")).unwrap();
+        file.set_modified(modified).unwrap();
+        let second = partial(&model, &recipe, "1/2", job);
+        let joined = Partials::join(named(vec![first.clone(), second]), None);
+        // All parts of before.
+        let result = match job {
+            "" => {
+                assert_eq!(refused(joined.map_err(Failure::from)), ["partials-disagree"]);
+                Partials::join(named(vec![partial(&model, &recipe, "0/1", job)]), None)
+            }
+            _ => joined,
+        };
+        file.set_modified(modified).unwrap();
+        let known = Known::Partials(result.as_ref().unwrap());
+        let measured =
+            bulla::sign::measure(&open(&model), &recipe, known, &Limits::default(), work());
+        match job {
+            "" => assert_eq!(refused(measured), ["partials-of-other-model"]),
+            _ => assert!(measured.is_ok()),
+        }
+    }
+}
+
 #[test]
 fn rule_5_a_damaged_part_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -447,6 +482,27 @@ fn rule_3_a_part_is_a_weaker_check_and_all_parts_are_a_full_one() {
     }
 }
 
+/// Sizes are not signed under `files`. Were the work shared out by them, a bad file could be in nobody's part.
+#[test]
+fn rule_3_a_file_stays_in_its_part_whatever_size_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    models::write(&model, &[("f", &[1; 1000]), ("x", &vec![2; 1_000_000])]);
+    let signer = TestSigner::default();
+    let bundle = signer.sign(&model, &Recipe::default());
+    let mut refusals = Vec::new();
+    for size in [1, 1000, 2_000_000] {
+        models::write(&model, &[("f", &vec![9; size])]);
+        for text in ["0/2", "1/2"] {
+            let options = Options { part: Some(part(text)), ..Options::default() };
+            if verify(&signer, &model, &bundle, &options).0.is_err() {
+                refusals.push(text);
+            }
+        }
+    }
+    assert_eq!(refusals, [refusals[0]; 3], "always the same part");
+}
+
 #[test]
 fn rule_3_only_what_is_named_is_looked_at() {
     let folder = tempfile::tempdir().unwrap();
@@ -495,6 +551,13 @@ fn rule_3_only_what_is_named_is_looked_at() {
     assert_eq!(codes(&["a/1"]), Ok(()));
     std::fs::write(model.join("a/1"), b"9").unwrap();
     assert_eq!(codes(&["a"]), Err(vec!["changed", "extra"]));
+    // A name that is not UTF-8 lies beside, too.
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = model.join(std::ffi::OsStr::from_bytes(b"\xff"));
+    std::fs::write(&odd, b"x").unwrap();
+    assert_eq!(codes(&["a/1"]), Err(vec!["changed"]));
+    std::fs::rename(&odd, model.join("a").join(std::ffi::OsStr::from_bytes(b"\xff"))).unwrap();
+    assert_eq!(codes(&["a"]), Err(vec!["changed", "extra", "unusable"]));
     // A link on the way is no way.
     std::fs::rename(model.join("b"), model.join("elsewhere")).unwrap();
     std::os::unix::fs::symlink("elsewhere", model.join("b")).unwrap();

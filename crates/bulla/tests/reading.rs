@@ -261,8 +261,10 @@ fn the_page_cache_is_spared_when_asked() {
 
         // What was there before stays: it is somebody's working set.
         measure(&model, &Recipe::default(), work);
-        assert!(cached(&big) >= 150_000_000, "{way}");
+        let before = cached(&big);
+        assert!(before > 50_000_000, "{way}: {before} bytes are in memory");
         measure(&model, &Recipe::default(), work.spare_page_cache());
-        assert!(cached(&big) >= 150_000_000, "{way}: what was in memory before was dropped");
+        // Most of it: the system may take some back at any time.
+        assert!(cached(&big) > before / 2, "{way}: what was in memory before was dropped");
     }
 }

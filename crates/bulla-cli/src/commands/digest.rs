@@ -35,16 +35,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "K/N", value_parser = part, help_heading = "In parts")]
     #[arg(conflicts_with = "digest_cache")]
     partition: Option<Part>,
-    /// A name for the run that all parts belong to: parts of two runs are not joined
-    #[arg(
-        long,
-        value_name = "ID",
-        requires = "partition",
-        default_value = "",
-        hide_default_value = true
-    )]
-    #[arg(help_heading = "In parts")]
-    job: String,
+    /// A name for the run that all parts belong to: parts of two runs are not joined. Without it all
+    /// parts have to see the very same files, with it copies will do
+    #[arg(long, value_name = "ID", requires = "partition", help_heading = "In parts")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    job: Option<String>,
     /// Where to write the part [default: standard output]
     #[arg(long, short, value_name = "FILE", requires = "partition", value_hint = ValueHint::FilePath)]
     #[arg(help_heading = "In parts")]
@@ -92,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         bulla::sign::measure(&source, &recipe, known, &limits, arguments.work.work(&bar))
             .map_err(|failure| Problem::about(arguments.model.display().to_string(), failure))?;
     drop(bar);
-    cache.map_or(Ok(()), |cache| cache.store(&manifest))?;
+    cache.into_iter().for_each(|cache| cache.store(&manifest, ui));
     let resources = manifest.resources();
     let report = Report {
         command: "digest",
@@ -115,12 +110,28 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     Ok(Verdict::Yes)
 }
 
+/// A mistyped `--output` must not cost the user a file: the model, for one.
+fn may_replace(path: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
+    let limit = limits.bundle_bytes.saturating_mul(2);
+    match files::read_found(path, limit)? {
+        Some(there) if bulla::model::PartialManifest::decode(&there).is_err() => {
+            let shown = Printable(&path.to_string_lossy()).to_string();
+            Err(Problem::usage(
+                format!("{shown} exists and is no part of a model"),
+                "remove it first, or name another file",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct PartReport {
     command: &'static str,
     verdict: &'static str,
     part: String,
-    job: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
     resources: usize,
     size: u64,
     output: String,
@@ -153,10 +164,15 @@ fn in_part(
         recipe.ignore.clear();
     }
     let limits = arguments.work.limits();
+    if let Some(path) = to_file {
+        files::may_write(path)?;
+        may_replace(path, &limits)?;
+    }
     let bar = ui.bar("hashing");
     let work = arguments.work.work(&bar);
-    let measured = bulla::sign::measure_part(source, &recipe, part, &arguments.job, &limits, work)
-        .map_err(|failure| Problem::about(arguments.model.display().to_string(), failure))?;
+    let measured =
+        bulla::sign::measure_part(source, &recipe, part, arguments.job.as_deref(), &limits, work)
+            .map_err(|failure| Problem::about(arguments.model.display().to_string(), failure))?;
     drop(bar);
     let Some(path) = to_file else {
         std::io::stdout().write_all(&measured.encode())?;

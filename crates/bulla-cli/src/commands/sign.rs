@@ -6,7 +6,7 @@ use bulla::inspect::CertificateDescription;
 use bulla::report::{Digests, SignedByReport};
 use bulla::sign::{Known, SignedModel};
 use bulla::{
-    Access, CertificateSigner, Compatibility, Existing, Fault, KeySigner, LocalModel, ModelSource,
+    Access, CertificateSigner, Compatibility, Existing, KeySigner, LocalModel, ModelSource,
     Printable, Signer,
 };
 use clap::{Args, ValueEnum, ValueHint};
@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         ));
     }
     if !to_stdout {
-        may_write(&output)?;
+        files::may_write(&output)?;
     }
     if source.layout() == bulla::model::Layout::Directory {
         let claims = model.join(bulla::model::CLAIMS_NAME);
@@ -144,14 +144,17 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let signed = bulla::sign::sign(&source, &recipe, compatibility, &*signer, known, &limits, work)
         .map_err(|failure| Problem::about(model.display().to_string(), failure))?;
     drop(bar);
-    cache.map_or(Ok(()), |cache| cache.store(&signed.manifest))?;
 
     if to_stdout {
         use std::io::Write as _;
         std::io::stdout().write_all(&signed.bundle)?;
+    } else {
+        bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
+    }
+    cache.into_iter().for_each(|cache| cache.store(&signed.manifest, ui));
+    if to_stdout {
         return Ok(Verdict::Yes);
     }
-    bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
     for path in &recipe.ignore {
         let usual = bulla::Recipe::default().ignore.contains(path);
         if !usual
@@ -180,16 +183,6 @@ fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<SignerAndCert
     let signer = CertificateSigner::new(key, leaf, chain, now)
         .map_err(|refusal| Problem::about(path.display().to_string(), refusal))?;
     Ok((Box::new(signer), Some(description)))
-}
-
-/// Found out before hundreds of gigabytes are hashed, not after.
-fn may_write(output: &Path) -> Result<(), Problem> {
-    let parent = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
-        .map_err(|e| Fault::io("write", output, e.into()).into())
 }
 
 /// A mistyped `--output`, or another tool's `model.sig`, must not cost the user a file.

@@ -315,6 +315,9 @@ impl Walk<'_> {
         prefix: &str,
         real: &[String],
     ) -> Result<(), Fault> {
+        if self.scope.is_beside(&format!("{prefix}{}", name.to_string_lossy())) {
+            return Ok(());
+        }
         let Some(utf8) = name.to_str() else {
             let name = format!("{prefix}{}", name.to_string_lossy());
             self.irregular(name, Unusable::NotUtf8);
@@ -341,9 +344,6 @@ impl Walk<'_> {
             FileType::Directory => Kind::Directory,
             _ => Kind::Other,
         };
-        if self.scope.is_beside(&path) {
-            return Ok(());
-        }
         if self.scope.skips(&path, asked) {
             self.found.ignored.push(path);
             return Ok(());

@@ -50,7 +50,7 @@ impl Manifest {
     pub fn measure(
         source: &dyn ModelSource,
         recipe: &Recipe,
-        files: &[Found],
+        files: Vec<Found>,
         work: Work<'_>,
     ) -> Result<Self, Fault> {
         Self::measure_unknown(source, recipe, files, Vec::new(), work)
@@ -60,13 +60,13 @@ impl Manifest {
     pub(crate) fn measure_unknown(
         source: &dyn ModelSource,
         recipe: &Recipe,
-        files: &[Found],
+        files: Vec<Found>,
         mut known: Vec<Option<Digest>>,
         work: Work<'_>,
     ) -> Result<Self, Fault> {
-        known.resize(jobs(recipe.method, files).count(), None);
+        known.resize(jobs(recipe.method, &files).count(), None);
         let unknown: Vec<bool> = known.iter().map(Option::is_none).collect();
-        let computed = Self::measure_some(source, recipe, files, &unknown, work)?;
+        let computed = Self::measure_some(source, recipe, &files, &unknown, work)?;
         let mut digests =
             known.into_iter().zip(computed).map(|(known, computed)| known.or(computed));
         let mut measured = BTreeMap::new();
@@ -75,7 +75,7 @@ impl Manifest {
             let digests: Option<Vec<Digest>> = digests.by_ref().take(count).collect();
             let digests = digests.filter(|digests| digests.len() == count);
             let digests = digests.ok_or(Fault::Bug { what: "a part of a file was not hashed" })?;
-            measured.insert(found.path.clone(), Measured { found: found.clone(), digests });
+            measured.insert(found.path.clone(), Measured { found, digests });
         }
         Ok(Self {
             name: source.name().to_owned(),

@@ -162,9 +162,9 @@ pub(super) fn run(
     all.ok_or(Fault::Bug { what: "a part of a file was not hashed" })
 }
 
-/// What a stream goes on with in its next turn, on whichever thread.
-struct Open {
-    file: Option<Box<dyn ModelFile>>,
+/// What a stream goes on with in its next turn, on whichever thread. Its file is opened anew for each
+/// turn, for a thousand streams may be under way and as many open files are not allowed.
+struct State {
     hasher: FileHasher,
     /// Up to where it was looked whether the file is in memory.
     looked: u64,
@@ -176,7 +176,8 @@ struct Open {
 struct Stream<'a> {
     job: usize,
     found: &'a Found,
-    open: Open,
+    file: Option<Box<dyn ModelFile>>,
+    state: State,
     /// Where the bytes of this turn begin in the file, where reading has come to, and where they end.
     from: u64,
     at: u64,
@@ -203,10 +204,10 @@ impl Stream<'_> {
 
     /// The open file.
     fn file(&mut self, source: &dyn ModelSource) -> Result<&dyn ModelFile, Fault> {
-        if self.open.file.is_none() {
-            self.open.file = Some(source.open(self.found)?);
+        if self.file.is_none() {
+            self.file = Some(source.open(self.found)?);
         }
-        self.open.file.as_deref().ok_or(Fault::Bug { what: "an open file is not open" })
+        self.file.as_deref().ok_or(Fault::Bug { what: "an open file is not open" })
     }
 
     fn is_long(&self) -> bool {
@@ -221,16 +222,16 @@ impl Stream<'_> {
     /// Has the disk begin with this turn's bytes and `ahead` more, if these are not in memory.
     fn look_ahead(&mut self, source: &dyn ModelSource, ahead: u64) -> Result<(), Fault> {
         let until = self.to.saturating_add(ahead).min(self.end);
-        let from = self.from.max(self.open.looked);
+        let from = self.from.max(self.state.looked);
         if until > from {
-            let was_cold = self.open.was_cold;
+            let was_cold = self.state.was_cold;
             let file = self.file(source)?;
             // Looking has the system read ahead by itself: once cold is cold to the end.
             if was_cold || !file.is_in_memory(until - 1) {
                 file.fetch(from, until - from);
-                self.open.was_cold = true;
+                self.state.was_cold = true;
             }
-            self.open.looked = until;
+            self.state.looked = until;
         }
         Ok(())
     }
@@ -251,26 +252,15 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// After the turn's bytes were used: lets them go if need be, and looks whether they were the
-    /// file's, when it has been read to its end.
+    /// After the turn's bytes were used: lets them go if need be, and looks whether they were those of
+    /// the file that was listed, as it was then.
     fn close(&mut self, work: Work<'_>) -> Result<(), Fault> {
-        if let Some(file) = &self.open.file
-            && !work.keeps_page_cache
-            && self.open.was_cold
-        {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        if !work.keeps_page_cache && self.state.was_cold {
             // What lies across two turns was in use at the end of the last one.
             let from = self.from.saturating_sub(FOLIO).max(self.start);
             file.forget(from, self.to - from);
         }
-        if self.to == self.end {
-            self.check_unchanged()?;
-            self.open.file = None;
-        }
-        Ok(())
-    }
-
-    fn check_unchanged(&self) -> Result<(), Fault> {
-        let Some(file) = &self.open.file else { return Ok(()) };
         let now = file.identity().map_err(|e| self.fault(e))?;
         if now.is_unchanged_since(&self.found.identity) { Ok(()) } else { Err(self.changed()) }
     }
@@ -286,7 +276,7 @@ struct Thread<'a> {
 }
 
 impl<'a> Thread<'a> {
-    fn run(&mut self, mut hand: Worker<'_, Open>) -> Result<(), Fault> {
+    fn run(&mut self, mut hand: Worker<'_, State>) -> Result<(), Fault> {
         let mut unfinished = Vec::new();
         while let Some(turns) = hand.next(std::mem::take(&mut unfinished)) {
             let streams = turns.into_iter().map(|turn| self.stream(turn));
@@ -297,9 +287,9 @@ impl<'a> Thread<'a> {
                 self.hash_a_piece_of_each(&mut streams)?;
                 for stream in streams.extract_if(.., |stream| stream.is_read()) {
                     if stream.to < stream.end {
-                        unfinished.push((stream.job, stream.to - stream.start, stream.open));
+                        unfinished.push((stream.job, stream.to - stream.start, stream.state));
                     } else {
-                        ended.push((stream.job, stream.open.hasher));
+                        ended.push((stream.job, stream.state.hasher));
                     }
                 }
             }
@@ -310,15 +300,15 @@ impl<'a> Thread<'a> {
         Ok(())
     }
 
-    fn stream(&self, turn: Turn<Open>) -> Result<Stream<'a>, Fault> {
+    fn stream(&self, turn: Turn<State>) -> Result<Stream<'a>, Fault> {
         let job = self.jobs.get(turn.stream).ok_or(Fault::Bug { what: "no such job" })?;
         let from = job.start + turn.at;
-        let new =
-            || Open { file: None, hasher: FileHasher::new(self.hash), looked: 0, was_cold: false };
+        let new = || State { hasher: FileHasher::new(self.hash), looked: 0, was_cold: false };
         Ok(Stream {
             job: turn.stream,
             found: job.file,
-            open: turn.state.unwrap_or_else(new),
+            file: None,
+            state: turn.state.unwrap_or_else(new),
             from,
             at: from,
             to: from + turn.length,
@@ -332,8 +322,6 @@ impl<'a> Thread<'a> {
         for stream in streams {
             if stream.is_long() {
                 stream.look_ahead(self.source, AHEAD / long)?;
-            } else if !self.work.keeps_page_cache {
-                stream.look_ahead(self.source, 0)?;
             }
         }
         Ok(())
@@ -363,6 +351,10 @@ impl<'a> Thread<'a> {
             }
             let (buffer, rest) = std::mem::take(&mut room).split_at_mut(length);
             room = rest;
+            if !stream.is_long() && !work.keeps_page_cache {
+                stream.look_ahead(source, 0)?;
+            }
+            // An empty file, too, has to be there.
             stream.file(source)?;
             stream.read(source, buffer)?;
             if stream.is_read() {
@@ -377,7 +369,7 @@ impl<'a> Thread<'a> {
                 Piece::Read(bytes) => bytes,
                 Piece::Mapped(mapping) => mapping.bytes(),
             };
-            beside.push((&mut stream.open.hasher, bytes));
+            beside.push((&mut stream.state.hasher, bytes));
         }
         FileHasher::update_all(&work.engine, &mut beside);
         work.progress.advance(beside.iter().map(|(_, bytes)| bytes.len() as u64).sum());
@@ -385,7 +377,8 @@ impl<'a> Thread<'a> {
         for (stream, piece) in streams.iter_mut().zip(pieces) {
             if let Piece::Mapped(mapping) = piece {
                 if !mapping.is_whole() {
-                    stream.check_unchanged()?;
+                    drop(mapping);
+                    stream.close(work)?;
                     let short = "not all of its bytes could be read";
                     return Err(stream.fault(std::io::Error::other(short)));
                 }

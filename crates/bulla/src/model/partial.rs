@@ -95,7 +95,10 @@ impl fmt::Display for Part {
 /// A part of a model, measured.
 #[derive(Debug, Clone)]
 pub struct PartialManifest {
-    job: String,
+    /// The run that it belongs to, if that has a name.
+    job: Option<String>,
+    /// A digest of all change times: without a name for the run, only the very same files are one.
+    changed: String,
     part: Part,
     name: String,
     layout: Layout,
@@ -116,7 +119,8 @@ struct ListedFile {
 #[serde(deny_unknown_fields)]
 struct PartialJson {
     format: String,
-    job: String,
+    job: Option<String>,
+    changed: String,
     part: u32,
     of: u32,
     name: String,
@@ -159,6 +163,17 @@ fn listed(found: &Found) -> ListedFile {
     ListedFile { path: found.path.clone(), size, modified: [modified, nanoseconds] }
 }
 
+/// A digest of when each file was last changed in any way, as the system has it.
+fn change_times(files: &[Found]) -> String {
+    let mut hasher = HashAlgorithm::Sha256.hasher();
+    for file in files {
+        let [.., seconds, nanoseconds] = file.identity.times;
+        hasher.update(&seconds.to_le_bytes());
+        hasher.update(&nanoseconds.to_le_bytes());
+    }
+    hasher.finish().to_hex()
+}
+
 /// The names of the resources of some files, in the order of files and shards.
 fn names(method: Method, files: &[ListedFile]) -> impl Iterator<Item = String> {
     files.iter().flat_map(move |file| {
@@ -176,13 +191,14 @@ impl PartialManifest {
         recipe: &Recipe,
         files: &[Found],
         part: Part,
-        job: &str,
+        job: Option<&str>,
         work: Work<'_>,
     ) -> Result<Self, Fault> {
         let mine = part.of_files(recipe.method, files.iter().map(|file| file.identity.size));
         let digests = Manifest::measure_some(source, recipe, files, &mine, work)?;
         Ok(Self {
-            job: job.to_owned(),
+            job: job.map(str::to_owned),
+            changed: change_times(files),
             part,
             name: source.name().to_owned(),
             layout: source.layout(),
@@ -225,6 +241,7 @@ impl PartialManifest {
         let json = PartialJson {
             format: FORMAT.to_owned(),
             job: self.job.clone(),
+            changed: self.changed.clone(),
             part: self.part.index,
             of: self.part.of,
             name: self.name.clone(),
@@ -307,6 +324,7 @@ impl PartialManifest {
         let part = Part { index: read.part, of: read.of };
         let mut partial = Self {
             job: read.job,
+            changed: read.changed,
             part,
             name: read.name,
             layout,
@@ -338,6 +356,8 @@ fn layout_name(layout: Layout) -> &'static str {
 /// All parts of a model.
 #[derive(Debug)]
 pub struct Partials {
+    /// Of the files' change times, where the run has no name.
+    changed: Option<String>,
     name: String,
     layout: Layout,
     recipe: Recipe,
@@ -365,13 +385,16 @@ impl Partials {
                 found: found.to_owned(),
                 expected: expected.to_owned(),
             };
-            let job = job.unwrap_or(&first.job);
-            if part.job != job {
+            let job = job.or(first.job.as_deref());
+            if part.job.as_deref() != job {
+                let in_words = |job: Option<&str>| job.unwrap_or("(none)").to_owned();
                 reasons.push(Reason::PartialOfOtherJob {
                     part: name.clone(),
-                    found: part.job.clone(),
-                    expected: job.to_owned(),
+                    found: in_words(part.job.as_deref()),
+                    expected: in_words(job),
                 });
+            } else if job.is_none() && part.changed != first.changed {
+                reasons.push(disagree("when the files were changed", "other times", "others"));
             }
             if part.part.of != first.part.of {
                 let of = |part: &PartialManifest| part.part.of.to_string();
@@ -420,6 +443,7 @@ impl Partials {
         let all: Option<Vec<Digest>> = digests.into_iter().collect();
         let gap = || Reason::PartialsGap { missing: vec!["a digest".into()], more: 0 };
         Ok(Self {
+            changed: first.job.is_none().then(|| first.changed.clone()),
             name: first.name.clone(),
             layout: first.layout,
             recipe: first.recipe.clone(),
@@ -455,6 +479,9 @@ impl Partials {
         let now: Vec<ListedFile> = files.iter().map(listed).collect();
         if let Some((found, expected)) = first_difference(&now, &self.files) {
             other("the files", found, expected);
+        } else if self.changed.as_ref().is_some_and(|changed| *changed != change_times(files)) {
+            let found = "a file was changed since".to_owned();
+            other("the files", found, "none (parts of a named --job may be of a copy)".to_owned());
         }
         match Refusal::from_reasons(reasons) {
             Some(refusal) => Err(refusal),

@@ -171,16 +171,16 @@ impl<'a> Scope<'a> {
 
     /// Whether some paths were named, and this one is neither among them, nor below one, nor leads to one.
     #[must_use]
-    pub fn is_beside(&self, path: &ModelPath) -> bool {
-        let named = |path: &str| self.only.contains(path);
-        let leads_there = || {
-            let below = format!("{path}/");
-            self.only.iter().any(|only| only.as_str().starts_with(&below))
+    pub fn is_beside(&self, path: &str) -> bool {
+        let at_or_below = |only: &ModelPath| {
+            let rest = path.strip_prefix(only.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        !self.only.is_empty()
-            && !named(path.as_str())
-            && !path.parents().any(named)
-            && !leads_there()
+        let leads_to = |only: &ModelPath| {
+            let rest = only.as_str().strip_prefix(path);
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        !self.only.is_empty() && !self.only.iter().any(|only| at_or_below(only) || leads_to(only))
     }
 
     /// Whether a path is passed over.

@@ -98,7 +98,8 @@ pub struct Identity {
 
 impl Identity {
     /// Whether it can be the same bytes: size and times, not where they are. A file that was swapped
-    /// for another has another change time.
+    /// for another has another change time, unless a directory above it was renamed; and who writes through a
+    /// memory mapping changes no time until the system writes the page to the disk.
     #[must_use]
     pub fn is_unchanged_since(&self, earlier: &Self) -> bool {
         self.size == earlier.size && self.times == earlier.times

@@ -61,20 +61,22 @@ impl Manifest {
         source: &dyn ModelSource,
         recipe: &Recipe,
         files: Vec<Found>,
-        mut known: Vec<Option<Digest>>,
+        known: Vec<Option<Digest>>,
         work: Work<'_>,
     ) -> Result<Self, Fault> {
-        known.resize(jobs(recipe.method, &files).count(), None);
-        let unknown: Vec<bool> = known.iter().map(Option::is_none).collect();
-        let computed = Self::measure_some(source, recipe, &files, &unknown, work)?;
-        let mut digests =
-            known.into_iter().zip(computed).map(|(known, computed)| known.or(computed));
+        let unknown = known.iter().map(Option::is_none).chain(std::iter::repeat(true));
+        let computed = Self::measure_some(source, recipe, &files, unknown, work)?;
+        let mut known = known.into_iter();
+        let mut computed = computed.into_iter();
         let mut measured = BTreeMap::new();
         for found in files {
             let count = recipe.method.ranges(found.identity.size).count();
-            let digests: Option<Vec<Digest>> = digests.by_ref().take(count).collect();
-            let digests = digests.filter(|digests| digests.len() == count);
-            let digests = digests.ok_or(Fault::Bug { what: "a part of a file was not hashed" })?;
+            // As large as need be: there may be a hundred thousand of them.
+            let mut digests = Vec::with_capacity(count);
+            for _ in 0..count {
+                let digest = known.next().flatten().or_else(|| computed.next());
+                digests.push(digest.ok_or(Fault::Bug { what: "a part of a file was not hashed" })?);
+            }
             measured.insert(found.path.clone(), Measured { found, digests });
         }
         Ok(Self {
@@ -90,13 +92,12 @@ impl Manifest {
         source: &dyn ModelSource,
         recipe: &Recipe,
         files: &[Found],
-        wanted: &[bool],
+        wanted: impl Iterator<Item = bool>,
         work: Work<'_>,
-    ) -> Result<Vec<Option<Digest>>, Fault> {
-        let some = jobs(recipe.method, files).zip(wanted).filter(|(_, wanted)| **wanted);
+    ) -> Result<Vec<Digest>, Fault> {
+        let some = jobs(recipe.method, files).zip(wanted).filter(|(_, wanted)| *wanted);
         let some: Vec<Job<'_>> = some.map(|(job, _)| job).collect();
-        let mut computed = measure::run(source, recipe.hash, &some, work)?.into_iter();
-        Ok(wanted.iter().map(|wanted| if *wanted { computed.next() } else { None }).collect())
+        measure::run(source, recipe.hash, &some, work)
     }
 
     /// Bytes in all files.

@@ -195,7 +195,7 @@ impl PartialManifest {
         work: Work<'_>,
     ) -> Result<Self, Fault> {
         let mine = part.of_files(recipe.method, files.iter().map(|file| file.identity.size));
-        let digests = Manifest::measure_some(source, recipe, files, &mine, work)?;
+        let digests = Manifest::measure_some(source, recipe, files, mine.into_iter(), work)?;
         Ok(Self {
             job: job.map(str::to_owned),
             changed: change_times(files),
@@ -204,7 +204,7 @@ impl PartialManifest {
             layout: source.layout(),
             recipe: recipe.clone(),
             files: files.iter().map(listed).collect(),
-            digests: digests.into_iter().flatten().collect(),
+            digests,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The name of a file in a model.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::limits::{NAME_BYTES, PATH_BYTES};
 use crate::text::Printable;
@@ -9,9 +10,10 @@ use crate::text::Printable;
 /// between components, no `.` or `..`, nothing empty, no `/` at either end, UTF-8.
 ///
 /// It orders by code points, as the specification sorts resources (not by component, as Python
-/// does: `a-b` comes before `a/b` here).
+/// does: `a-b` comes before `a/b` here). A copy shares the text: a listing, a manifest and a claim of a hundred
+/// thousand files name each of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModelPath(Box<str>);
+pub struct ModelPath(Arc<str>);
 
 /// Why a text is not a [`ModelPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 from conftest import bulla, peer
@@ -48,6 +49,34 @@ def test_python_verifies_a_signature_with_ignored_paths(model, key):
     peer(*verify)
     (model / "another").write_bytes(b"not signed")
     peer(*verify, code=1)
+
+
+@pytest.mark.parametrize("curve", ["P-256"], indirect=True)
+def test_python_verifies_what_was_measured_in_parts(model, key, tmp_path):
+    private, public = key
+    parts = [tmp_path / f"{number}.json" for number in range(3)]
+    for number, part in enumerate(parts):
+        bulla("digest", model, "--partition", f"{number}/3", "--job", "a", "--output", part)
+    bulla("sign", model, "--key", private, "--from-partials", *parts, "--job", "a")
+    verify = ["verify", "key", model, "--signature", model / "model.sig", "--public_key", public]
+    peer(*verify)
+    flip(model / "weights.safetensors")
+    peer(*verify, code=1)
+
+
+@pytest.mark.parametrize("curve", ["P-256"], indirect=True)
+def test_python_verifies_what_was_signed_with_a_cache(model, key, tmp_path):
+    private, public = key
+    sign = ["sign", model, "--key", private, "--digest-cache", tmp_path / "cache"]
+    verify = ["verify", "key", model, "--signature", model / "model.sig", "--public_key", public]
+    for _ in range(2):
+        time.sleep(0.3)  # what was just written is not remembered
+        bulla(*sign)
+        peer(*verify)
+    flip(model / "weights.safetensors")
+    peer(*verify, code=1)
+    bulla(*sign)
+    peer(*verify)
 
 
 @pytest.mark.parametrize("curve", ["P-256"], indirect=True)

@@ -113,7 +113,11 @@ impl DigestCache {
         })
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads a cache's bytes. Whose they are is the caller's matter; see [`load`](Self::load).
+    ///
+    /// # Errors
+    /// One line that says in which way they are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() as u64 > CACHE_BYTES {
             return Err(format!("it is larger than {CACHE_BYTES} bytes"));
         }

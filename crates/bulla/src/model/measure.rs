@@ -24,11 +24,9 @@ use crate::error::Fault;
 const BUFFER: usize = 1 << 20;
 /// Bytes of one stream that are read at once, if others are read beside it.
 const PIECE: usize = 64 << 10;
-/// Bytes that all threads map at once: the more, the rarer all processors have to hear of an unmapped page;
-/// but what is mapped counts as the process's memory where people look at that.
-const MAPPED: usize = 48 << 20;
-/// Bytes that each thread may map, however many there are.
-const MAPPED_AT_LEAST: usize = 4 << 20;
+/// Bytes that a thread maps at once, of all its streams together: the more, the rarer all processors have to
+/// hear of an unmapped page.
+const MAPPED: usize = 64 << 20;
 /// Bytes of a turn from which on mapping is cheaper than reading, and looking ahead is worth its cost.
 const LONG: usize = 256 << 10;
 /// Bytes that a thread asks the disk for beyond its turns: as many as a batch has, so that the disk has
@@ -335,8 +333,7 @@ impl<'a> Thread<'a> {
         self.buffer.resize(BUFFER, 0);
         let mut room = self.buffer.as_mut_slice();
         let longest = (BUFFER / streams.len().max(1)).clamp(PIECE, BUFFER / 2);
-        let mapped = (MAPPED / work.threads).max(MAPPED_AT_LEAST);
-        let window = (mapped / streams.len().max(1)).max(LONG);
+        let window = (MAPPED / streams.len().max(1)).max(LONG);
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         for stream in streams.iter_mut() {
             let left = usize::try_from(stream.to - stream.at).unwrap_or(usize::MAX);

@@ -7,7 +7,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
-use bulla::report::{Digests, NoticeReport, Outcome, ReasonReport, SignedByReport, failure_report};
+use bulla::report::{
+    Digests, EvidenceReport, NoticeReport, Outcome, ReasonReport, SignedByReport, failure_report,
+};
 use bulla::text::{acts_on_a_terminal, bytes, count};
 use bulla::{Failure, Printable, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -102,6 +104,7 @@ impl Ui {
             let mut out = anstream::stdout().lock();
             writeln!(out, "{GREEN}verified{GREEN:#}: {model} ({})", amount(digests))?;
             signed_by(&mut out, signer)?;
+            evidence(&mut out, &outcome.evidence)?;
             digest_lines(&mut out, digests)?;
             out.flush()?;
         }
@@ -217,7 +220,23 @@ fn signed_by(out: &mut dyn io::Write, signer: &SignedByReport) -> io::Result<()>
             let path: Vec<String> = path.iter().map(|p| Printable(p).to_string()).collect();
             writeln!(out, "  certified  {}", path.join(" <- "))
         }
+        SignedByReport::Identity { identity, identity_provider, root, .. } => {
+            writeln!(out, "  signed by  {}", Printable(identity))?;
+            writeln!(out, "  vouched by {}", Printable(identity_provider))?;
+            writeln!(out, "  certified  under {}", Printable(root))
+        }
     }
+}
+
+fn evidence(out: &mut dyn io::Write, evidence: &[EvidenceReport]) -> io::Result<()> {
+    evidence.iter().try_for_each(|item| match item {
+        EvidenceReport::Time { at, by, .. } => {
+            writeln!(out, "  signed at  {at} or before, says {}", Printable(by))
+        }
+        EvidenceReport::LogEntry { log, index } => {
+            writeln!(out, "  logged     {}, entry {index}", Printable(log))
+        }
+    })
 }
 
 fn verdict_word(verdict: Verdict) -> &'static str {

@@ -53,7 +53,7 @@ impl TestSigner {
         let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
         message.extend_from_slice(payload);
         let signed = self.signer.sign(ToSign::Message(&message)).unwrap();
-        bundle::encode(&signed.material, payload, &signed.signature)
+        bundle::encode(&signed.material, &signed.evidence, payload, &signed.signature)
     }
 
     /// Verifies a model against a good signature over this statement.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Difference, Irregular, Unusable};
 use crate::text::{Printable, bytes};
-use crate::trust::PathProblem;
+use crate::trust::{PathProblem, SigstoreProblem, TimestampProblem};
 
 /// Refused, or could not tell.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +154,12 @@ pub enum Reason {
     /// The certificate does not lead to a named authority.
     #[error(transparent)]
     Certificate(#[from] PathProblem),
+    /// Sigstore's evidence does not hold, or is somebody else's.
+    #[error(transparent)]
+    Sigstore(#[from] SigstoreProblem),
+    /// A timestamp does not count.
+    #[error(transparent)]
+    Timestamp(#[from] TimestampProblem),
     /// The certificate belongs to somebody else.
     #[error(
         "the certificate names {}, expected {}",
@@ -330,6 +336,8 @@ impl Reason {
             Self::WrongKeyHint { .. } => "wrong-key",
             Self::BadSignature { .. } => "bad-signature",
             Self::Certificate(problem) => problem.code(),
+            Self::Sigstore(problem) => problem.code(),
+            Self::Timestamp(problem) => problem.code(),
             Self::WrongSignerName { .. } => "wrong-signer",
             Self::MalformedStatement { .. } => "malformed-statement",
             Self::WrongPredicateType { .. } => "wrong-predicate-type",
@@ -374,6 +382,8 @@ impl Reason {
                 "do not use this model: get it and its signature again, and the key from a source you trust"
             }
             Self::Certificate(problem) => return problem.hint(),
+            Self::Sigstore(problem) => problem.hint(),
+            Self::Timestamp(problem) => problem.hint(),
             Self::WrongSignerName { .. } => {
                 "'bulla inspect' shows whom the certificate names; check with the publisher before you accept another name"
             }
@@ -528,6 +538,16 @@ pub enum Fault {
         /// What to do.
         hint: &'static str,
     },
+    /// A trusted root that cannot be used.
+    #[error("{} is not a usable trusted root: {}", Printable(name), Printable(detail))]
+    TrustedRoot {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A key or certificate that cannot be used.
     #[error("{}", Printable(detail))]
     Key {
@@ -578,6 +598,7 @@ impl Fault {
             Self::ModelTooLarge { .. } => "model-too-large",
             Self::BundleTooLarge { .. } => "bundle-too-large",
             Self::DigestCache { .. } => "digest-cache",
+            Self::TrustedRoot { .. } => "trusted-root",
             Self::Key { .. } => "key",
             Self::PasswordNeeded => "password-needed",
             Self::WrongPassword => "wrong-password",
@@ -612,6 +633,7 @@ impl Fault {
                 "use fewer, larger shards; or raise --max-bundle-size here and for whoever verifies"
             }
             Self::DigestCache { hint, .. } => hint,
+            Self::TrustedRoot { hint, .. } => hint,
             Self::Key { hint, .. } => return *hint,
             Self::PasswordNeeded => {
                 "give it with --password-file or in BULLA_PASSWORD, or run in a terminal"

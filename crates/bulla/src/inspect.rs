@@ -1,12 +1,17 @@
 //! What a file says of itself, for people to look at. Nothing here was verified, and nothing here
 //! leads back to the types that decisions are made with.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::bundle::{KeyHint, Material, UnverifiedBundle};
-use crate::error::{Failure, Fault};
+use crate::bundle::{self, Content, KeyHint, LogEntry, Material};
+use crate::error::{Failure, Fault, Reason};
 use crate::limits::Limits;
-use crate::trust::{Certificate, KeyFileFormat, KeyPair, PrivateKeyFile, PublicKey};
+use crate::text::shorten;
+use crate::trust::{
+    Certificate, KeyFileFormat, KeyPair, PrivateKeyFile, PublicKey, SigstoreRoot, timestamp_to_show,
+};
 
 /// A description of a file.
 #[derive(Debug, Serialize)]
@@ -38,10 +43,16 @@ pub struct BundleDescription {
     pub key_hint: Option<String>,
     /// The certificates, leaf first.
     pub certificates: Vec<CertificateDescription>,
-    /// Transparency-log entries.
+    /// Number of transparency-log entries.
     pub log_entries: usize,
-    /// RFC 3161 timestamps.
+    /// The entries.
+    pub recorded_in: Vec<LogEntryDescription>,
+    /// Number of RFC 3161 timestamps.
     pub timestamps: usize,
+    /// The timestamps.
+    pub stamped_by: Vec<TimestampDescription>,
+    /// Digest of the file, `algorithm:hex`, in a signature of one file's bytes.
+    pub message_digest: Option<String>,
     /// The statement's predicate type.
     pub predicate_type: Option<String>,
     /// Name of its first subject.
@@ -52,6 +63,67 @@ pub struct BundleDescription {
     pub serialization: Option<serde_json::Value>,
     /// Names and digests of the files.
     pub resources: Vec<ResourceDescription>,
+}
+
+/// An entry of a transparency log.
+#[derive(Debug, Serialize)]
+pub struct LogEntryDescription {
+    /// The log: its URL if a root that comes with Bulla lists it, else its ID in base64.
+    pub log: String,
+    /// Its place there.
+    pub index: Option<u64>,
+    /// Kind and version: `dsse 0.0.1`.
+    pub kind: String,
+    /// When the log says that it was added (Rekor v1).
+    pub integrated_at: Option<String>,
+    /// First line of the checkpoint: the log's own name.
+    pub origin: Option<String>,
+}
+
+/// An RFC 3161 timestamp.
+#[derive(Debug, Serialize)]
+pub struct TimestampDescription {
+    /// The time in it.
+    pub at: String,
+    /// Who says that they made it.
+    pub authority: String,
+}
+
+impl LogEntryDescription {
+    fn of(entry: &LogEntry) -> Self {
+        let entry: serde_json::Value = serde_json::from_str(entry.as_json()).unwrap_or_default();
+        let text = |pointer: &str| entry.pointer(pointer).and_then(|v| v.as_str());
+        // Numbers stand as strings in protobuf's JSON; writers differ.
+        let number = |pointer: &str| {
+            let value = entry.pointer(pointer)?;
+            value.as_u64().or_else(|| value.as_str()?.parse().ok())
+        };
+        let id = text("/logId/keyId").unwrap_or_default();
+        let seconds = number("/integratedTime").filter(|s| *s > 0);
+        let at = seconds.and_then(|s| jiff::Timestamp::from_second(i64::try_from(s).ok()?).ok());
+        Self {
+            log: SigstoreRoot::known_log(id).unwrap_or_else(|| shorten(id)),
+            index: number("/logIndex"),
+            kind: format!(
+                "{} {}",
+                shorten(text("/kindVersion/kind").unwrap_or("(no kind)")),
+                shorten(text("/kindVersion/version").unwrap_or_default())
+            ),
+            integrated_at: at.map(|at| at.to_string()),
+            origin: text("/inclusionProof/checkpoint/envelope")
+                .and_then(|checkpoint| checkpoint.lines().next())
+                .map(shorten),
+        }
+    }
+}
+
+impl TimestampDescription {
+    fn of(token: &[u8]) -> Self {
+        match timestamp_to_show(token) {
+            Ok((at, authority)) => Self { at: at.to_string(), authority },
+            Err(problem) => Self { at: String::new(), authority: problem.to_string() },
+        }
+    }
 }
 
 /// A file in a bundle's statement.
@@ -106,6 +178,12 @@ pub struct CertificateDescription {
     pub fingerprint: String,
     /// Its key, or why it cannot sign models.
     pub key: String,
+    /// The identity provider that a Sigstore authority says vouched for its owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_provider: Option<String>,
+    /// What a Sigstore authority says about the run that it was issued to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<&'static str, String>,
 }
 
 impl CertificateDescription {
@@ -124,6 +202,8 @@ impl CertificateDescription {
                 Ok(key) => key.to_string(),
                 Err(why) => why.to_string(),
             },
+            identity_provider: certificate.identity_provider().map(str::to_owned),
+            claims: certificate.claims().iter().map(|(n, v)| (n, v.to_owned())).collect(),
         }
     }
 }
@@ -138,6 +218,8 @@ impl CertificateDescription {
             valid_until: String::new(),
             fingerprint: String::new(),
             key: String::new(),
+            identity_provider: None,
+            claims: BTreeMap::new(),
         }
     }
 }
@@ -159,8 +241,12 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
         }
         .into());
     }
-    let bundle = UnverifiedBundle::parse(bytes, limits)?;
-    let (key_hint, certificates) = match bundle.material() {
+    if bytes.len() as u64 > limits.bundle_bytes {
+        let limit = limits.bundle_bytes;
+        return Err(Reason::TooLarge { what: "signature file", limit }.into());
+    }
+    let bundle = bundle::read(bytes, limits)?;
+    let (key_hint, certificates) = match &bundle.material {
         Material::PublicKey(KeyHint::Hint(hint) | KeyHint::Both(hint, _)) => {
             (Some(hint.clone()), Vec::new())
         }
@@ -177,8 +263,12 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
             Err(why) => CertificateDescription::unreadable(&why),
         })
         .collect();
-    let statement: serde_json::Value =
-        serde_json::from_slice(bundle.envelope.payload_to_show()).unwrap_or_default();
+    let statement: serde_json::Value = match &bundle.content {
+        Content::Envelope(envelope) => {
+            serde_json::from_slice(envelope.unverified().0).unwrap_or_default()
+        }
+        Content::Message { .. } => serde_json::Value::Null,
+    };
     let text =
         |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
     let subject = statement.pointer("/subject/0");
@@ -194,11 +284,22 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
     // Version 0.2.0 has the files as subjects.
     let list = statement.pointer("/predicate/resources").or_else(|| statement.get("subject"));
     Ok(Description::Bundle(Box::new(BundleDescription {
-        signed_with: bundle.material().method(),
+        signed_with: bundle.material.method(),
         key_hint,
         certificates,
-        log_entries: bundle.log_entries(),
-        timestamps: bundle.timestamps(),
+        log_entries: bundle.evidence.log_entries.len(),
+        recorded_in: bundle.evidence.log_entries.iter().map(LogEntryDescription::of).collect(),
+        timestamps: bundle.evidence.timestamps.len(),
+        stamped_by: bundle
+            .evidence
+            .timestamps
+            .iter()
+            .map(|t| TimestampDescription::of(t))
+            .collect(),
+        message_digest: match &bundle.content {
+            Content::Message { digest: Some(digest), .. } => Some(digest.to_string()),
+            _ => None,
+        },
         predicate_type: text(statement.get("predicateType")),
         subject: text(subject.and_then(|s| s.get("name"))),
         subject_sha256: text(subject.and_then(|s| s.pointer("/digest/sha256"))),

@@ -64,7 +64,7 @@ pub use jiff;
 
 pub use bulla_hash::mapping::Mapper;
 pub use bulla_hash::sha256::{Backend, Engine};
-pub use bundle::UnverifiedBundle;
+pub use bundle::{Evidence, LogEntry, UnverifiedBundle};
 pub use digest::{Digest, HashAlgorithm, Hasher};
 pub use error::{Failure, Fault, Reason, Refusal};
 pub use limits::Limits;
@@ -74,9 +74,12 @@ pub use statement::oms::{Compatibility, OmsClaim};
 pub use store::{Access, Existing, store};
 pub use text::Printable;
 pub use trust::{
-    Certificate, KeyAlgorithm, KeyFileFormat, KeyPair, Password, PathProblem, PrivateKeyFile,
-    PublicKey, SignerName, Trust, TrustedPath,
+    Certificate, ClaimRule, Claims, Embedded, IdentityRule, KeyAlgorithm, KeyFileFormat, KeyPair,
+    LogRecord, Password, PathProblem, PrivateKeyFile, PublicKey, RootEntry, SignerName,
+    SigstoreProblem, SigstoreRoot, TimeSource, TimestampProblem, Trust, TrustedPath, TrustedTime,
+    check_response,
 };
 pub use verify::{
-    Authenticated, CertifiedSigner, Notice, Options, SignedBy, VerifiedFile, VerifiedModel,
+    Authenticated, CertifiedSigner, IdentifiedSigner, Notice, Options, SignedBy, VerifiedFile,
+    VerifiedModel,
 };

@@ -16,6 +16,10 @@ pub struct Limits {
     pub pem_bytes: u64,
     /// Certificates in a bundle or in one PEM file.
     pub certificates: usize,
+    /// Transparency-log entries, and timestamps, of one signature.
+    pub evidence: usize,
+    /// Bytes of a trusted root.
+    pub trusted_root_bytes: u64,
     /// Certificates between the signer and the root, both counted.
     pub path_length: usize,
     /// Signature checks that the search for a certificate path may cost.
@@ -52,6 +56,8 @@ impl Default for Limits {
             bundle_bytes: 64 << 20,
             pem_bytes: 1 << 20,
             certificates: 16,
+            evidence: 16,
+            trusted_root_bytes: 4 << 20,
             path_length: 8,
             path_checks: 64,
             entries: 1_000_000,
@@ -75,6 +81,8 @@ pub(crate) const LINK_WORK: usize = 4_000_000;
 pub(crate) const JSON_KEYS: usize = 1024;
 /// Bytes of a certificate: decoding a name or a list of extensions can cost their square.
 pub(crate) const CERTIFICATE_BYTES: usize = 16 << 10;
+/// Bytes of an RFC 3161 timestamp, with its certificates.
+pub(crate) const TIMESTAMP_BYTES: usize = 64 << 10;
 /// Extensions of a certificate.
 pub(crate) const CERTIFICATE_EXTENSIONS: usize = 64;
 /// Bytes of a key hint, and of a key in its place.

@@ -2,12 +2,15 @@
 //!
 //! The JSON of these types is stable: members are added, never renamed or removed (docs/json.md).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::error::{Failure, Fault, Reason};
 use crate::model::{Difference, Irregular, Manifest, ModelSource};
 use crate::statement::oms::OmsClaim;
 use crate::text::Printable;
+use crate::trust::{LogRecord, TimeSource, TrustedTime};
 use crate::verify::{Notice, SignedBy, VerifiedModel};
 
 /// The outcome for one model.
@@ -23,6 +26,9 @@ pub struct Outcome {
     /// Who signed; only when verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<SignedByReport>,
+    /// When it was signed at the latest, and where it is recorded, as others vouch for; only when verified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceReport>,
     /// What a person should know; only when verified.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<NoticeReport>,
@@ -125,6 +131,42 @@ pub enum SignedByReport {
         /// The time at which the certificates were checked.
         checked_at: String,
     },
+    /// An identity that a Sigstore instance certified.
+    Identity {
+        /// E-mail address or URI.
+        identity: String,
+        /// The identity provider that vouched for it.
+        identity_provider: String,
+        /// What the certificate says about the run that signed.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        claims: BTreeMap<&'static str, String>,
+        /// SHA-256 of the certificate.
+        certificate: String,
+        /// Name of the trusted root.
+        root: String,
+    },
+}
+
+/// What others vouch for.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum EvidenceReport {
+    /// The signature existed by this time.
+    Time {
+        /// RFC 3339.
+        at: String,
+        /// `timestamp` or `log`.
+        source: &'static str,
+        /// The timestamp authority, or the URL of the log.
+        by: String,
+    },
+    /// The signature stands in a transparency log.
+    LogEntry {
+        /// URL of the log.
+        log: String,
+        /// Its place there.
+        index: u64,
+    },
 }
 
 /// A notice.
@@ -168,6 +210,7 @@ impl Outcome {
             verdict: "verified",
             digests: None,
             signed_by: None,
+            evidence: Vec::new(),
             notices: Vec::new(),
             reasons: Vec::new(),
             hints: Vec::new(),
@@ -177,6 +220,7 @@ impl Outcome {
                 let claim = verified.claim();
                 outcome.digests = Some(Digests::of_claim(claim.value(), verified.manifest()));
                 outcome.signed_by = Some(signed_by(claim.signed_by(), claim.checked_at()));
+                outcome.evidence = evidence(claim.times(), claim.records());
                 outcome.notices = verified.notices().iter().map(NoticeReport::of).collect();
             }
             Err(failure) => {
@@ -214,6 +258,21 @@ pub fn failure_report(failure: &Failure) -> (&'static str, Vec<ReasonReport>, Ve
     }
 }
 
+/// What others vouch for, for a report.
+#[must_use]
+pub fn evidence(times: &[TrustedTime], records: &[LogRecord]) -> Vec<EvidenceReport> {
+    let times = times.iter().map(|time| {
+        let (source, by) = match &time.source {
+            TimeSource::Timestamp(by) => ("timestamp", by),
+            TimeSource::Log(by) => ("log", by),
+        };
+        EvidenceReport::Time { at: time.at.to_string(), source, by: by.clone() }
+    });
+    let records = records.iter();
+    let records = records.map(|r| EvidenceReport::LogEntry { log: r.log.clone(), index: r.index });
+    times.chain(records).collect()
+}
+
 /// Who signed, for a report.
 #[must_use]
 pub fn signed_by(signer: &SignedBy, at: jiff::Timestamp) -> SignedByReport {
@@ -230,6 +289,13 @@ pub fn signed_by(signer: &SignedBy, at: jiff::Timestamp) -> SignedByReport {
             root: signer.path.root.to_string(),
             path: signer.path.subjects.clone(),
             checked_at: at.to_string(),
+        },
+        SignedBy::Identity(signer) => SignedByReport::Identity {
+            identity: signer.identity.as_str().to_owned(),
+            identity_provider: signer.provider.clone(),
+            claims: signer.claims.iter().map(|(name, value)| (name, value.to_owned())).collect(),
+            certificate: signer.certificate.to_string(),
+            root: signer.root.clone(),
         },
     }
 }

@@ -9,7 +9,7 @@
 
 use jiff::Timestamp;
 
-use crate::bundle::{self, Encoding, KeyHint, Material, UnverifiedBundle};
+use crate::bundle::{self, Encoding, Evidence, KeyHint, Material, UnverifiedBundle};
 use crate::digest::Digest;
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::Limits;
@@ -18,7 +18,7 @@ use crate::model::{
     Recipe, Scope, Work, total_size,
 };
 use crate::statement::oms::{Compatibility, OmsClaim};
-use crate::trust::{self, Certificate, KeyPair, PublicKey};
+use crate::trust::{self, Certificate, KeyPair, PublicKey, Purpose};
 
 /// What a signer is asked to sign.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,8 @@ pub struct Signed {
     pub signature: Vec<u8>,
     /// What to tell verifiers about the key.
     pub material: Material,
+    /// What logs and timestamp authorities said about the signature.
+    pub evidence: Evidence,
     /// The public half, to check the signature with.
     pub key: PublicKey,
 }
@@ -67,6 +69,7 @@ impl Signer for KeySigner {
         Ok(Signed {
             signature: self.0.sign(message)?,
             material: Material::PublicKey(KeyHint::Hint(key.oms_hint())),
+            evidence: Evidence::default(),
             key,
         })
     }
@@ -91,8 +94,10 @@ impl CertificateSigner {
         chain: Vec<Certificate>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let mut reasons: Vec<Reason> =
-            trust::check_leaf(&leaf, now).into_iter().map(Reason::Certificate).collect();
+        let mut reasons: Vec<Reason> = trust::check_leaf(Purpose::CodeSigning, &leaf, now)
+            .into_iter()
+            .map(Reason::Certificate)
+            .collect();
         let certified = leaf.public_key();
         if certified.as_ref().ok() != Some(key.public()) {
             reasons.insert(
@@ -124,6 +129,7 @@ impl Signer for CertificateSigner {
             material: Material::CertificateChain(
                 self.chain.iter().map(|c| c.to_der().to_vec()).collect(),
             ),
+            evidence: Evidence::default(),
             key: self.key.public().clone(),
         })
     }
@@ -274,7 +280,7 @@ pub fn sign(
     let claim = OmsClaim::of(&manifest, compatibility);
     let payload = claim.encode();
     let signed = signer.sign(ToSign::Message(&bundle::pre_authentication_encoding(&payload)))?;
-    let bundle = bundle::encode(&signed.material, &payload, &signed.signature);
+    let bundle = bundle::encode(&signed.material, &signed.evidence, &payload, &signed.signature);
     if bundle.len() as u64 > limits.bundle_bytes {
         let size = bundle.len() as u64;
         return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
@@ -285,14 +291,14 @@ pub fn sign(
     // Read back as a verifier would.
     let read = UnverifiedBundle::parse(&bundle, limits)
         .map_err(|_| Fault::Bug { what: "the new signature cannot be read back" })?;
-    let same_material = read.material == signed.material;
-    let (encoding, bytes) = read
+    let same = read.material == signed.material && read.evidence == signed.evidence;
+    let encoding = read
         .envelope
-        .open(|encoding, message, signature| {
+        .opens(|encoding, message, signature| {
             encoding == Encoding::Dsse && signed.key.verifies(encoding, message, signature)
         })
         .ok_or(Fault::SignerBroken)?;
-    if !same_material || OmsClaim::decode(&bytes, encoding).as_ref() != Ok(&claim) {
+    if !same || OmsClaim::decode(read.envelope.unverified().0, encoding).as_ref() != Ok(&claim) {
         return Err(Fault::Bug { what: "the new signature does not say what was signed" }.into());
     }
     Ok(SignedModel { bundle, manifest, claim, key: signed.key })

@@ -15,15 +15,19 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::bundle::{Encoding, KeyHint, Material, UnverifiedBundle};
+use crate::bundle::{Encoding, KeyHint, Material, ToWrite, UnverifiedBundle};
 use crate::digest::Digest;
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::Limits;
 use crate::model::{
     self, Difference, Listing, Manifest, Method, ModelPath, ModelSource, Part, Recipe, Scope, Work,
 };
+use crate::statement;
 use crate::statement::oms::{Dialect, OmsClaim, SignedFiles};
-use crate::trust::{self, Certificate, Kind, PublicKey, SignerName, Trust, TrustedPath};
+use crate::trust::{
+    self, Artifact, Certificate, Claims, Identity, LogRecord, PublicKey, Purpose, SignerName,
+    Signers, SigstoreProblem, Trust, TrustedPath, TrustedTime, Unverified, Vouched,
+};
 
 /// A value that somebody trusted has signed.
 ///
@@ -33,6 +37,8 @@ pub struct Authenticated<T> {
     value: T,
     signed_by: SignedBy,
     checked_at: Timestamp,
+    times: Vec<TrustedTime>,
+    records: Vec<LogRecord>,
 }
 
 /// Who signed.
@@ -43,6 +49,8 @@ pub enum SignedBy {
     Key(PublicKey),
     /// The owner of a certificate that leads to an authority that the verifier named.
     Certificate(Box<CertifiedSigner>),
+    /// One of the identities that the verifier named, certified by a Sigstore instance.
+    Identity(Box<IdentifiedSigner>),
 }
 
 /// A signer whom a certificate names.
@@ -60,6 +68,23 @@ pub struct CertifiedSigner {
     pub path: TrustedPath,
 }
 
+/// A signer whose identity a Sigstore instance certified for a few minutes.
+#[derive(Debug, Clone)]
+pub struct IdentifiedSigner {
+    /// The key, which was thrown away.
+    pub key: PublicKey,
+    /// E-mail address or URI.
+    pub identity: SignerName,
+    /// The provider that vouched for it.
+    pub provider: String,
+    /// What the certificate says about the run that signed.
+    pub claims: Claims,
+    /// SHA-256 of the certificate's DER.
+    pub certificate: Digest,
+    /// Name of the trusted root.
+    pub root: String,
+}
+
 impl SignedBy {
     /// The key that made the signature.
     #[must_use]
@@ -67,6 +92,7 @@ impl SignedBy {
         match self {
             Self::Key(key) => key,
             Self::Certificate(signer) => &signer.key,
+            Self::Identity(signer) => &signer.key,
         }
     }
 }
@@ -89,15 +115,31 @@ impl<T> Authenticated<T> {
         &self.signed_by
     }
 
-    /// The time at which certificates were checked.
+    /// The time at which certificates were checked: the earliest trusted time of the signature, else
+    /// the time of the check.
     pub fn checked_at(&self) -> Timestamp {
         self.checked_at
+    }
+
+    /// Times by which the signature existed, said by authorities and logs that the verifier trusts.
+    pub fn times(&self) -> &[TrustedTime] {
+        &self.times
+    }
+
+    /// Where it stands in transparency logs that the verifier trusts.
+    pub fn records(&self) -> &[LogRecord] {
+        &self.records
+    }
+
+    fn with<U>(self, value: U) -> (T, Authenticated<U>) {
+        let Self { value: old, signed_by, checked_at, times, records } = self;
+        (old, Authenticated { value, signed_by, checked_at, times, records })
     }
 }
 
 impl UnverifiedBundle {
     /// Checks the signature against those whom the caller trusts. `now` decides whether
-    /// certificates are valid: without a trusted timestamp, a signature counts while they are.
+    /// certificates are valid, unless somebody trusted says when the signature was made.
     ///
     /// # Errors
     /// A [`Refusal`] with every reason.
@@ -107,30 +149,137 @@ impl UnverifiedBundle {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Authenticated<Payload>, Refusal> {
-        // 1. Who may have signed: decided by the caller's trust; the bundle's material only has to
-        //    agree with it.
-        let signer = match (&trust.0, &self.material) {
-            (Kind::Keys(keys), Material::PublicKey(hint)) => {
-                SignedBy::Key(named_key(keys, hint)?.clone())
-            }
-            (Kind::Ca { authorities, signer }, Material::CertificateChain(chain)) => {
-                certified(chain, authorities, signer.as_ref(), now, limits)?
-            }
-            (_, material) => {
-                return Err(Reason::OtherMethod {
-                    found: material.method(),
-                    expected: trust.expectation(),
-                }
-                .into());
-            }
+        let (payload, signature) = self.envelope.unverified();
+        let unverified = Unverified {
+            media_type: self.media_type,
+            material: &self.material,
+            evidence: &self.evidence,
+            content: ToWrite::Envelope { payload, signature },
         };
-        // 2. The signature, over the bytes as they came.
-        let key = signer.key();
-        let (encoding, bytes) = self
-            .envelope
-            .open(|encoding, message, signature| key.verifies(encoding, message, signature))
-            .ok_or_else(|| Reason::BadSignature { signer: key.to_string() })?;
-        Ok(Authenticated { value: Payload { bytes, encoding }, signed_by: signer, checked_at: now })
+        let opens = |key: &PublicKey| {
+            self.envelope
+                .opens(|encoding, message, signature| key.verifies(encoding, message, signature))
+        };
+        let subject = || {
+            let subject = statement::first_subject_sha256(payload)?;
+            Some(Artifact::Sha256(subject))
+        };
+        let Checked { signed_by, encoding, vouched, checked_at } =
+            check_signature(trust, &unverified, opens, subject, now, limits)?;
+        let Vouched { times, records } = vouched;
+        let value = Payload { bytes: self.envelope.into_payload(), encoding };
+        Ok(Authenticated { value, signed_by, checked_at, times, records })
+    }
+}
+
+/// A signature that holds, and what is known of it.
+pub(crate) struct Checked<E> {
+    pub(crate) signed_by: SignedBy,
+    /// How the signature was found to fit.
+    pub(crate) encoding: E,
+    pub(crate) vouched: Vouched,
+    pub(crate) checked_at: Timestamp,
+}
+
+/// The checks of every signature, of a model or of any file, in order. `fits` says whether a key made the
+/// signature; `artifact` what it is about, for the log's entry.
+pub(crate) fn check_signature<E>(
+    trust: &Trust,
+    unverified: &Unverified<'_>,
+    fits: impl FnOnce(&PublicKey) -> Option<E>,
+    artifact: impl FnOnce() -> Option<Artifact<'static>>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Checked<E>, Refusal> {
+    let bad_signature = |key: &PublicKey| Reason::BadSignature { signer: key.to_string() };
+    let refuse = |problems: Vec<SigstoreProblem>| {
+        Refusal::from_reasons(problems.into_iter().map(Reason::from).collect())
+    };
+    // Who may have signed is decided by the caller's trust; the bundle's material only has to agree with it.
+    match (&trust.signers, unverified.material) {
+        (Signers::Keys(keys), Material::PublicKey(hint)) => {
+            // 1. The key, 2. the signature, 3. what others say about it.
+            let key = named_key(keys, hint)?;
+            let encoding = fits(key).ok_or_else(|| bad_signature(key))?;
+            let vouched = trust.time.vouch(unverified, key, artifact, now, limits);
+            let vouched =
+                vouched.map_err(|p| refuse(p).unwrap_or_else(|| bad_signature(key).into()))?;
+            Ok(Checked {
+                signed_by: SignedBy::Key(key.clone()),
+                encoding,
+                checked_at: vouched.earliest().unwrap_or(now),
+                vouched,
+            })
+        }
+        (Signers::Ca { authorities, signer }, Material::CertificateChain(chain)) => {
+            let chain = read_chain(chain)?;
+            let Some((leaf, intermediates)) = chain.split_first() else {
+                return Err(
+                    Reason::MalformedBundle { detail: "it has no certificate".into() }.into()
+                );
+            };
+            // 1. When: a signature that existed while its certificate was valid counts for ever.
+            let key = leaf.public_key().map_err(malformed_certificate)?;
+            // A log's entry holds a Sigstore certificate or a bare key: here only timestamps count.
+            let vouched = trust.time.vouch(unverified, &key, || None, now, limits);
+            let vouched =
+                vouched.map_err(|p| refuse(p).unwrap_or_else(|| bad_signature(&key).into()))?;
+            let checked_at = vouched.earliest().unwrap_or(now);
+            // 2. The certificates then, 3. the signature.
+            let signed_by =
+                certified(leaf, intermediates, authorities, signer.as_ref(), checked_at, limits)?;
+            let encoding = fits(&key).ok_or_else(|| bad_signature(&key))?;
+            Ok(Checked { signed_by, encoding, vouched, checked_at })
+        }
+        (
+            Signers::Sigstore { root, rules },
+            Material::Sigstore { .. } | Material::CertificateChain(_),
+        ) => {
+            let chain = match unverified.material {
+                Material::Sigstore { certificate } => std::slice::from_ref(certificate),
+                Material::CertificateChain(chain) => chain.as_slice(),
+                Material::PublicKey(_) => &[],
+            };
+            let chain = read_chain(chain)?;
+            let Some(leaf) = chain.first() else {
+                return Err(
+                    Reason::MalformedBundle { detail: "it has no certificate".into() }.into()
+                );
+            };
+            let key = leaf.public_key().map_err(malformed_certificate)?;
+            // 1. The signature.
+            let encoding = fits(&key).ok_or_else(|| bad_signature(&key))?;
+            // 2. Whom the certificate names, 3. that it is the instance's, and the signature logged in time.
+            let identity = Identity::of(leaf).map_err(Reason::from)?;
+            let mut problems = identity.check(rules).err().unwrap_or_default();
+            let artifact = artifact().ok_or_else(|| Reason::MalformedStatement {
+                detail: "its first subject has no SHA-256 digest".into(),
+            })?;
+            match root.verify_certified(unverified, artifact, now, limits) {
+                Ok(vouched) if problems.is_empty() => {
+                    let Some(checked_at) = vouched.earliest() else {
+                        let detail = "none was found".to_owned();
+                        return Err(Reason::from(SigstoreProblem::NoTrustedTime { detail }).into());
+                    };
+                    let signed_by = SignedBy::Identity(Box::new(IdentifiedSigner {
+                        key,
+                        identity: identity.name,
+                        provider: identity.provider,
+                        claims: identity.claims,
+                        certificate: leaf.fingerprint(),
+                        root: root.name().to_owned(),
+                    }));
+                    return Ok(Checked { signed_by, encoding, vouched, checked_at });
+                }
+                Ok(_) => {}
+                Err(problem) => problems.push(problem),
+            }
+            Err(refuse(problems).unwrap_or_else(|| bad_signature(&key).into()))
+        }
+        (_, material) => {
+            Err(Reason::OtherMethod { found: material.method(), expected: trust.expectation() }
+                .into())
+        }
     }
 }
 
@@ -154,25 +303,25 @@ fn named_key<'a>(keys: &'a [PublicKey], hint: &KeyHint) -> Result<&'a PublicKey,
     })
 }
 
+fn malformed_certificate(fault: Fault) -> Reason {
+    Reason::Certificate(trust::PathProblem::Malformed { detail: fault.to_string() })
+}
+
+fn read_chain(chain: &[Vec<u8>]) -> Result<Vec<Certificate>, Reason> {
+    let chain = chain.iter().map(|der| Certificate::from_der(der));
+    chain.collect::<Result<_, _>>().map_err(malformed_certificate)
+}
+
 fn certified(
-    chain: &[Vec<u8>],
+    leaf: &Certificate,
+    intermediates: &[Certificate],
     authorities: &[Certificate],
     expected: Option<&SignerName>,
-    now: Timestamp,
+    at: Timestamp,
     limits: &Limits,
 ) -> Result<SignedBy, Refusal> {
-    let malformed = |fault: Fault| {
-        Reason::Certificate(trust::PathProblem::Malformed { detail: fault.to_string() })
-    };
-    let chain: Vec<Certificate> = chain
-        .iter()
-        .map(|der| Certificate::from_der(der))
-        .collect::<Result<_, _>>()
-        .map_err(malformed)?;
-    let Some((leaf, intermediates)) = chain.split_first() else {
-        return Err(Reason::MalformedBundle { detail: "it has no certificate".into() }.into());
-    };
-    let found = trust::find_path(leaf, intermediates, authorities, now, limits);
+    let found =
+        trust::find_path(Purpose::CodeSigning, leaf, intermediates, authorities, at, limits);
     let mut reasons: Vec<Reason> = Vec::new();
     if let Some(expected) = expected
         && !leaf.names().contains(expected)
@@ -187,14 +336,14 @@ fn certified(
         Err(problems) => {
             reasons.splice(0..0, problems.into_iter().map(Reason::Certificate));
             return Err(Refusal::from_reasons(reasons)
-                .unwrap_or_else(|| malformed(Fault::key("no path was found")).into()));
+                .unwrap_or_else(|| malformed_certificate(Fault::key("no path was found")).into()));
         }
     };
     if let Some(refusal) = Refusal::from_reasons(reasons) {
         return Err(refusal);
     }
     Ok(SignedBy::Certificate(Box::new(CertifiedSigner {
-        key: leaf.public_key().map_err(malformed)?,
+        key: leaf.public_key().map_err(malformed_certificate)?,
         subject: leaf.subject().to_owned(),
         names: leaf.names().to_vec(),
         certificate: leaf.fingerprint(),
@@ -208,11 +357,8 @@ impl Authenticated<Payload> {
     /// # Errors
     /// A [`Reason`] that says in which way they are none.
     pub fn decode(self) -> Result<Authenticated<OmsClaim>, Reason> {
-        Ok(Authenticated {
-            value: OmsClaim::decode(&self.value.bytes, self.value.encoding)?,
-            signed_by: self.signed_by,
-            checked_at: self.checked_at,
-        })
+        let claim = OmsClaim::decode(&self.value.bytes, self.value.encoding)?;
+        Ok(self.with(claim).1)
     }
 }
 

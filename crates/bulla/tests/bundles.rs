@@ -340,7 +340,8 @@ fn rule_2_a_signature_over_a_file_is_not_one_over_an_envelope() {
         format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into(),
     ] {
         let signed = signer.signer().sign(ToSign::Message(&message)).unwrap();
-        let bundle = bulla::bundle::encode(&signed.material, &payload, &signed.signature);
+        let bundle =
+            bulla::bundle::encode(&signed.material, &signed.evidence, &payload, &signed.signature);
         assert_eq!(refused(signer.verify(&model, &bundle)), ["bad-signature"]);
     }
 }
@@ -391,7 +392,8 @@ fn ed25519_in_both_ways() {
     for (signature, good) in signatures {
         let hint = bulla::bundle::KeyHint::Hint(public.oms_hint());
         let material = bulla::bundle::Material::PublicKey(hint);
-        let bundle = bulla::bundle::encode(&material, &payload, &signature);
+        let bundle =
+            bulla::bundle::encode(&material, &bulla::Evidence::default(), &payload, &signature);
         let result = bulla::verify::verify(
             &bundle,
             bulla::LocalModel::open(&model).unwrap(),

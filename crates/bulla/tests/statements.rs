@@ -415,7 +415,8 @@ fn the_malformed_framing_of_0_2_0_is_for_its_own_statements() {
     let text = String::from_utf8(payload.clone()).unwrap();
     let message = format!("DSSEV1 {} {kind} {} b'{text}'", kind.len(), payload.len());
     let signed = signer.signer().sign(ToSign::Message(message.as_bytes())).unwrap();
-    let bundle = bulla::bundle::encode(&signed.material, &payload, &signed.signature);
+    let bundle =
+        bulla::bundle::encode(&signed.material, &signed.evidence, &payload, &signed.signature);
     let said = refusal(signer.verify(&folder.path().join("model"), &bundle));
     assert!(said.contains("malformed way of version 0.2.0"), "{said}");
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla::{
-    Certificate, Digest, Failure, Limits, LocalModel, Notice, Options, PublicKey, Trust,
-    VerifiedModel, Work, verify,
+    Certificate, Digest, Embedded, Failure, IdentityRule, Limits, LocalModel, Notice, Options,
+    PublicKey, SignedBy, SigstoreRoot, TimeSource, Trust, VerifiedModel, Work, verify,
 };
 
 fn data() -> PathBuf {
@@ -30,6 +30,15 @@ fn ca() -> Trust {
     Trust::certificate_authorities(ca, None).unwrap()
 }
 
+/// Signed with a Sigstore identity, under the root that comes with Bulla.
+fn identity() -> Trust {
+    let root = SigstoreRoot::embedded(Embedded::PublicGood).unwrap();
+    Trust::sigstore(root, vec![IdentityRule::new(IDENTITY, PROVIDER).unwrap()]).unwrap()
+}
+
+const IDENTITY: &str = "stefanb@us.ibm.com";
+const PROVIDER: &str = "https://sigstore.verify.ibm.com/oauth2";
+
 struct Vector {
     folder: &'static str,
     /// The model, below the folder.
@@ -39,7 +48,7 @@ struct Vector {
     ignored: &'static [&'static str],
 }
 
-const VECTORS: [Vector; 4] = [
+const VECTORS: [Vector; 5] = [
     Vector {
         folder: "v0.2.0-certificate",
         model: "",
@@ -65,6 +74,13 @@ const VECTORS: [Vector; 4] = [
         folder: "v1.1.0-elliptic-key",
         model: "",
         trust: key,
+        signed: &["signme-1", "signme-2"],
+        ignored: &["ignore-me"],
+    },
+    Vector {
+        folder: "v1.1.0-sigstore",
+        model: "",
+        trust: identity,
         signed: &["signme-1", "signme-2"],
         ignored: &["ignore-me"],
     },
@@ -190,6 +206,15 @@ fn one_changed_byte_is_refused() {
         match vector.folder {
             "v1.1.0-elliptic-key" => places.push("/verificationMaterial/publicKey/hint"),
             "v1.0.0-elliptic-key" => places.push("/verificationMaterial/publicKey/rawBytes"),
+            "v1.1.0-sigstore" => places.extend([
+                "/verificationMaterial/certificate/rawBytes",
+                "/verificationMaterial/tlogEntries/0/canonicalizedBody",
+                "/verificationMaterial/tlogEntries/0/logId/keyId",
+                "/verificationMaterial/tlogEntries/0/inclusionPromise/signedEntryTimestamp",
+                "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/0",
+                "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/13",
+                "/verificationMaterial/tlogEntries/0/inclusionProof/rootHash",
+            ]),
             _ => places.extend([
                 "/verificationMaterial/x509CertificateChain/certificates/0/rawBytes",
                 "/verificationMaterial/x509CertificateChain/certificates/1/rawBytes",
@@ -227,6 +252,139 @@ fn one_changed_byte_is_refused() {
 fn spread(len: usize) -> impl Iterator<Item = usize> {
     let step = (len / 199).max(1);
     (0..len).step_by(step).chain(len.checked_sub(1))
+}
+
+/// What stands beside the base64: each is bound by the log's own signature.
+#[test]
+fn one_changed_number_of_a_log_entry_is_refused() {
+    let vector = &VECTORS[4];
+    let (_folder, model, signature) = vector.copy();
+    let bundle: serde_json::Value = serde_json::from_slice(&signature).unwrap();
+    let entry = "/verificationMaterial/tlogEntries/0";
+    for (place, value) in [
+        ("logIndex", "598151087"),
+        ("integratedTime", "1760062341"),
+        ("inclusionProof/logIndex", "476246823"),
+        ("inclusionProof/treeSize", "476246826"),
+        ("kindVersion/kind", "hashedrekord"),
+        ("kindVersion/version", "0.0.2"),
+    ] {
+        let mut changed = bundle.clone();
+        *changed.pointer_mut(&format!("{entry}/{place}")).unwrap() = value.into();
+        let result = vector.verify(&model, &serde_json::to_vec(&changed).unwrap());
+        assert!(matches!(result, Err(Failure::Refused(_))), "{place}: {result:?}");
+    }
+    for member in ["inclusionProof", "inclusionPromise", "integratedTime"] {
+        let mut changed = bundle.clone();
+        changed.pointer_mut(entry).unwrap().as_object_mut().unwrap().remove(member);
+        let result = vector.verify(&model, &serde_json::to_vec(&changed).unwrap());
+        // The timestamp says when, too: without the log's own time the rest still holds.
+        let needed = member == "inclusionProof" || member == "integratedTime";
+        assert_eq!(result.is_err(), needed, "{member}: {result:?}");
+    }
+}
+
+#[test]
+fn a_real_keyless_signature_says_who_and_when_and_where() {
+    let vector = &VECTORS[4];
+    let (_folder, model, signature) = vector.copy();
+    let verified = vector.verify(&model, &signature).unwrap();
+    let SignedBy::Identity(signer) = verified.claim().signed_by() else { panic!() };
+    assert_eq!((signer.identity.as_str(), signer.provider.as_str()), (IDENTITY, PROVIDER));
+    let times: Vec<_> = verified.claim().times().iter().map(|t| t.at.to_string()).collect();
+    assert_eq!(times, ["2025-10-10T02:12:20Z", "2025-10-10T02:12:20Z"]);
+    assert!(matches!(verified.claim().times()[1].source, TimeSource::Log(_)));
+    let [record] = verified.claim().records() else { panic!() };
+    assert_eq!((record.log.as_str(), record.index), ("https://rekor.sigstore.dev", 598_151_086));
+}
+
+#[test]
+fn a_keyless_signature_of_somebody_else_is_refused() {
+    let vector = &VECTORS[4];
+    let (_folder, model, signature) = vector.copy();
+    let root = || SigstoreRoot::embedded(Embedded::PublicGood).unwrap();
+    let verify = |root: SigstoreRoot, rules: &[(&str, &str)], now: &str| {
+        let rules = rules.iter().map(|(i, p)| IdentityRule::new(i, p).unwrap()).collect();
+        let trust = Trust::sigstore(root, rules).unwrap();
+        let options =
+            Options { signature_path: Some("model.sig".parse_path()), ..Options::default() };
+        let model = LocalModel::open(&model).unwrap();
+        let work = Work::new(NonZeroUsize::MIN);
+        let now = now.parse().unwrap();
+        verify::verify(&signature, model, &trust, now, &options, &Limits::default(), work)
+    };
+    let codes = |result: Result<VerifiedModel<LocalModel>, Failure>| match result {
+        Ok(_) => vec!["verified"],
+        Err(Failure::Refused(refusal)) => refusal.reasons().map(|r| r.code()).collect(),
+        Err(other) => panic!("{other}"),
+    };
+    let now = "2026-11-20T12:00:00Z";
+    let good = (IDENTITY, PROVIDER);
+    let other = ("*@example.com", PROVIDER);
+    assert_eq!(codes(verify(root(), &[other, good], now)), ["verified"]);
+    assert_eq!(codes(verify(root(), &[("*@us.ibm.com", PROVIDER)], now)), ["verified"]);
+    for wrong in [
+        other,
+        ("stefanb@us.ibm.co", PROVIDER),
+        ("tefanb@us.ibm.com", PROVIDER),
+        (IDENTITY, "https://accounts.google.com"),
+        (IDENTITY, "https://sigstore.verify.ibm.com/oauth2/"),
+    ] {
+        assert_eq!(codes(verify(root(), &[wrong], now)), ["wrong-identity"], "{wrong:?}");
+    }
+    // Identity of one rule and provider of another are not a signer.
+    let crossed = [(IDENTITY, "https://accounts.google.com"), ("a@us.ibm.com", PROVIDER)];
+    assert_eq!(codes(verify(root(), &crossed, now)), ["wrong-identity"]);
+    // Another instance's root; a clock that is behind the signature.
+    let staging = SigstoreRoot::embedded(Embedded::Staging).unwrap();
+    assert_eq!(codes(verify(staging, &[good], now)), ["timestamp-unknown-authority"]);
+    assert_eq!(codes(verify(root(), &[good], "2025-10-10T02:12:19Z")), ["timestamp-future"]);
+}
+
+/// A root whose authority was not yet, or no longer, trusted when the signature was made.
+#[test]
+fn a_root_that_was_not_valid_then_is_refused() {
+    let vector = &VECTORS[4];
+    let (_folder, model, signature) = vector.copy();
+    let text = include_str!("data/sigstore/trusted_root.json");
+    let all: serde_json::Value = serde_json::from_str(text).unwrap();
+    let verify = |root: &serde_json::Value| {
+        let bytes = serde_json::to_vec(root).unwrap();
+        let root = SigstoreRoot::from_json("the root", &bytes, &Limits::default()).unwrap();
+        let rule = IdentityRule::new(IDENTITY, PROVIDER).unwrap();
+        let trust = Trust::sigstore(root, vec![rule]).unwrap();
+        let options =
+            Options { signature_path: Some("model.sig".parse_path()), ..Options::default() };
+        let model = LocalModel::open(&model).unwrap();
+        let work = Work::new(NonZeroUsize::MIN);
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        match verify::verify(&signature, model, &trust, now, &options, &Limits::default(), work) {
+            Ok(_) => "verified",
+            Err(Failure::Refused(refusal)) => refusal.reasons().next().unwrap().code(),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(verify(&all), "verified");
+    for (list, window, code) in [
+        ("certificateAuthorities", "validFor", "sigstore-authority-not-valid"),
+        ("timestampAuthorities", "validFor", "timestamp-outside-window"),
+    ] {
+        let mut expired = all.clone();
+        for entry in expired[list].as_array_mut().unwrap() {
+            entry[window] = serde_json::json!({ "start": "2020-01-01T00:00:00Z", "end": "2025-10-10T02:12:19Z" });
+        }
+        assert_eq!(verify(&expired), code, "{list}");
+    }
+    for (list, code) in [
+        ("certificateAuthorities", "sigstore-authority-not-valid"),
+        ("ctlogs", "sigstore-certificate"),
+        ("tlogs", "sigstore-log-proof"),
+        ("timestampAuthorities", "timestamp-unknown-authority"),
+    ] {
+        let mut without = all.clone();
+        without[list] = serde_json::json!([]);
+        assert_eq!(verify(&without), code, "{list}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use bulla::inspect::{BundleDescription, CertificateDescription, Description, describe};
-use bulla::text::count;
 use bulla::{Limits, Printable, Reason};
 use clap::{Args, ValueHint};
 use serde::Serialize;
@@ -93,12 +92,23 @@ fn show_bundle(out: &mut dyn io::Write, bundle: &BundleDescription, all: bool) -
     for certificate in &bundle.certificates {
         show_certificate(out, certificate)?;
     }
-    if bundle.log_entries > 0 || bundle.timestamps > 0 {
-        let entries = match bundle.log_entries {
-            1 => "1 log entry".to_owned(),
-            n => format!("{n} log entries"),
-        };
-        writeln!(out, "  evidence     {entries}, {}", count(bundle.timestamps, "timestamp"))?;
+    for timestamp in &bundle.stamped_by {
+        let at = if timestamp.at.is_empty() { "(none)" } else { &timestamp.at };
+        writeln!(out, "  timestamp    {at}, by {}", Printable(&timestamp.authority))?;
+    }
+    for entry in &bundle.recorded_in {
+        let index = entry.index.map_or_else(|| "(none)".into(), |i| i.to_string());
+        writeln!(out, "  log entry    {index} in {}", Printable(&entry.log))?;
+        writeln!(out, "    kind       {}", Printable(&entry.kind))?;
+        if let Some(at) = &entry.integrated_at {
+            writeln!(out, "    added      {at}")?;
+        }
+        if let Some(origin) = &entry.origin {
+            writeln!(out, "    checkpoint {}", Printable(origin))?;
+        }
+    }
+    if let Some(digest) = &bundle.message_digest {
+        return writeln!(out, "  file         {digest}");
     }
     writeln!(out, "  statement    {}", text(&bundle.predicate_type))?;
     writeln!(out, "  model        {}", text(&bundle.subject))?;
@@ -124,6 +134,12 @@ fn show_certificate(out: &mut dyn io::Write, c: &CertificateDescription) -> io::
     writeln!(out, "  certificate  {}", or(&c.subject))?;
     if !c.names.is_empty() {
         writeln!(out, "    names      {}", or(&c.names.join(", ")))?;
+    }
+    if let Some(provider) = &c.identity_provider {
+        writeln!(out, "    vouched by {}", Printable(provider))?;
+    }
+    for (name, value) in &c.claims {
+        writeln!(out, "    {name:<10} {}", Printable(value))?;
     }
     writeln!(out, "    issuer     {}", or(&c.issuer))?;
     writeln!(out, "    valid      {} to {}", c.valid_from, c.valid_until)?;

@@ -35,15 +35,11 @@ impl Envelope {
         Self { payload, signature }
     }
 
-    /// Hands out the payload if `check(encoding, message, signature)` accepts it, exactly as it was
-    /// received: it is never serialised again (trap 4).
-    pub(crate) fn open(
-        self,
-        check: impl Fn(Encoding, &[u8], &[u8]) -> bool,
-    ) -> Option<(Encoding, Vec<u8>)> {
+    /// In which framing `check(encoding, message, signature)` accepts the signature.
+    pub(crate) fn opens(&self, check: impl Fn(Encoding, &[u8], &[u8]) -> bool) -> Option<Encoding> {
         let message = pre_authentication_encoding(&self.payload);
         if check(Encoding::Dsse, &message, &self.signature) {
-            return Some((Encoding::Dsse, self.payload));
+            return Some(Encoding::Dsse);
         }
         drop(message);
         if self.payload.len() > LEGACY_PAYLOAD_BYTES {
@@ -51,12 +47,19 @@ impl Envelope {
         }
         let message = model_signing_0_2_encoding(&self.payload);
         check(Encoding::ModelSigning0_2, &message, &self.signature)
-            .then_some((Encoding::ModelSigning0_2, self.payload))
+            .then_some(Encoding::ModelSigning0_2)
     }
 
-    /// The payload as text to show with the words "not verified"; for `inspect` and nothing else.
-    pub(crate) fn payload_to_show(&self) -> &[u8] {
-        &self.payload
+    /// Hands out the payload, once all checks hold, exactly as it was received: it is never serialised again
+    /// (trap 4).
+    pub(crate) fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
+    /// Payload and signature, for the checks that have to hold before the payload is handed out, and to show with the
+    /// words "not verified".
+    pub(crate) fn unverified(&self) -> (&[u8], &[u8]) {
+        (&self.payload, &self.signature)
     }
 }
 

@@ -5,17 +5,19 @@
 //! ```
 //!
 //! *Envelope*: the signed bytes and their signature. *Verification material*: what the signer says
-//! about the key; a hint, never a reason to trust.
+//! about the key; a hint, never a reason to trust. *Evidence*: what logs and timestamp authorities say
+//! about the signature; checked like it.
 
 mod dsse;
 mod sigstore;
 
 pub use dsse::PAYLOAD_TYPE;
-pub use sigstore::{KeyHint, MEDIA_TYPE, Material};
+pub use sigstore::{Evidence, KeyHint, LogEntry, MEDIA_TYPE, Material};
 
 use crate::error::Reason;
 use crate::limits::Limits;
 pub(crate) use dsse::{Encoding, Envelope};
+pub(crate) use sigstore::{Content, ToWrite, encode_as, read};
 
 /// A signature file that was read and nothing more. There is no way from here to what it says was
 /// signed but through [`authenticate`](Self::authenticate).
@@ -23,8 +25,8 @@ pub(crate) use dsse::{Encoding, Envelope};
 pub struct UnverifiedBundle {
     pub(crate) envelope: Envelope,
     pub(crate) material: Material,
-    log_entries: usize,
-    timestamps: usize,
+    pub(crate) evidence: Evidence,
+    pub(crate) media_type: &'static str,
 }
 
 impl UnverifiedBundle {
@@ -39,7 +41,18 @@ impl UnverifiedBundle {
         if bytes.len() as u64 > limits.bundle_bytes {
             return Err(Reason::TooLarge { what: "signature file", limit: limits.bundle_bytes });
         }
-        sigstore::parse(bytes, limits)
+        let read = read(bytes, limits)?;
+        match read.content {
+            Content::Envelope(envelope) => Ok(Self {
+                envelope,
+                material: read.material,
+                evidence: read.evidence,
+                media_type: read.media_type,
+            }),
+            Content::Message { .. } => Err(Reason::MalformedBundle {
+                detail: "it signs the bytes of one file (messageSignature), not a model: 'bulla blob verify' checks it".into(),
+            }),
+        }
     }
 
     /// What the signer says about the key.
@@ -48,23 +61,22 @@ impl UnverifiedBundle {
         &self.material
     }
 
-    /// Number of transparency-log entries in the bundle.
+    /// What logs and timestamp authorities say about the signature.
     #[must_use]
-    pub fn log_entries(&self) -> usize {
-        self.log_entries
-    }
-
-    /// Number of RFC 3161 timestamps in the bundle.
-    #[must_use]
-    pub fn timestamps(&self) -> usize {
-        self.timestamps
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 }
 
 /// Writes a bundle of the current version (v1.0 §4).
 #[must_use]
-pub fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> Vec<u8> {
-    sigstore::encode(material, payload, signature)
+pub fn encode(
+    material: &Material,
+    evidence: &Evidence,
+    payload: &[u8],
+    signature: &[u8],
+) -> Vec<u8> {
+    encode_as(MEDIA_TYPE, material, evidence, ToWrite::Envelope { payload, signature })
 }
 
 pub(crate) use dsse::pre_authentication_encoding;

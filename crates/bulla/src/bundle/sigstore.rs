@@ -1,17 +1,16 @@
-//! The Sigstore bundle's JSON, as far as OMS uses it.
+//! The Sigstore bundle's JSON (`sigstore_bundle.proto`).
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::UnverifiedBundle;
 use super::dsse::{Envelope, PAYLOAD_TYPE};
 use crate::error::Reason;
 use crate::json::{self, Object};
-use crate::limits::{KEY_HINT_BYTES, Limits};
+use crate::limits::{KEY_HINT_BYTES, Limits, TIMESTAMP_BYTES};
 use crate::text::shorten;
 
 /// The media type that is written, and read.
@@ -60,6 +59,81 @@ pub enum KeyHint {
     Both(String, Vec<u8>),
 }
 
+/// What others say about a signature. Nothing of it is trusted until it is checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Entries of transparency logs.
+    pub log_entries: Vec<LogEntry>,
+    /// RFC 3161 responses or tokens over the signature, DER.
+    pub timestamps: Vec<Vec<u8>>,
+}
+
+/// An entry of a transparency log: a `TransparencyLogEntry` (`sigstore_rekor.proto`) as JSON.
+#[derive(Debug, Clone)]
+pub struct LogEntry(Box<RawValue>);
+
+impl LogEntry {
+    /// Takes an entry as a log's client received it.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    pub fn from_json(text: String) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text).map(Self)
+    }
+
+    /// Its JSON.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for LogEntry {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json()
+    }
+}
+
+impl Eq for LogEntry {}
+
+/// What a bundle signs.
+pub(crate) enum Content {
+    Envelope(Envelope),
+    /// One file's bytes; the digest is a hint.
+    Message {
+        digest: Option<MessageDigest>,
+        signature: Vec<u8>,
+    },
+}
+
+/// A `HashOutput` (`sigstore_common.proto`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MessageDigest {
+    pub(crate) algorithm: String,
+    pub(crate) digest: Vec<u8>,
+}
+
+/// `sha256:…`, the algorithm as Sigstore names it if it is another.
+impl std::fmt::Display for MessageDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.algorithm.as_str() {
+            "SHA2_256" => "sha256",
+            "SHA2_384" => "sha384",
+            "SHA2_512" => "sha512",
+            other => other,
+        };
+        write!(f, "{}:{}", crate::text::Printable(name), hex::encode(&self.digest))
+    }
+}
+
+/// A bundle's parts.
+pub(crate) struct Read {
+    pub(crate) media_type: &'static str,
+    pub(crate) material: Material,
+    pub(crate) evidence: Evidence,
+    pub(crate) content: Content,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct BundleJson<'a> {
@@ -67,7 +141,7 @@ struct BundleJson<'a> {
     verification_material: Object<MaterialJson>,
     #[serde(borrow)]
     dsse_envelope: Option<Object<EnvelopeJson<'a>>>,
-    message_signature: Option<IgnoredAny>,
+    message_signature: Option<Object<MessageJson>>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +150,7 @@ struct MaterialJson {
     public_key: Option<Object<PublicKeyJson>>,
     x509_certificate_chain: Option<Object<ChainJson>>,
     certificate: Option<Object<CertificateJson>>,
-    tlog_entries: Option<Vec<IgnoredAny>>,
+    tlog_entries: Option<Vec<Box<RawValue>>>,
     timestamp_verification_data: Option<Object<TimestampsJson>>,
 }
 
@@ -102,7 +176,26 @@ struct CertificateJson {
 #[serde(rename_all = "camelCase")]
 struct TimestampsJson {
     #[serde(default)]
-    rfc3161_timestamps: Vec<IgnoredAny>,
+    rfc3161_timestamps: Vec<Object<TimestampJson>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TimestampJson {
+    signed_timestamp: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct MessageJson {
+    message_digest: Option<Object<DigestJson>>,
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct DigestJson {
+    algorithm: String,
+    digest: String,
 }
 
 #[derive(Deserialize)]
@@ -124,35 +217,22 @@ struct SignatureJson {
     keyid: Option<String>,
 }
 
-pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, Reason> {
+pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Read, Reason> {
     let bundle: BundleJson<'_> = json::read(bytes).map_err(malformed)?;
-    if bundle.media_type != MEDIA_TYPE && !OLDER_MEDIA_TYPES.contains(&bundle.media_type.as_str()) {
-        return Err(Reason::WrongMediaType { found: shorten(&bundle.media_type) });
-    }
-    let envelope = match (bundle.dsse_envelope, bundle.message_signature) {
-        (Some(Object(envelope)), None) => envelope,
-        (None, Some(_)) => {
-            return Err(malformed(
-                "it signs the bytes of one file (messageSignature), not a model",
-            ));
+    let media_type = std::iter::once(MEDIA_TYPE)
+        .chain(OLDER_MEDIA_TYPES)
+        .find(|known| *known == bundle.media_type)
+        .ok_or_else(|| Reason::WrongMediaType { found: shorten(&bundle.media_type) })?;
+    let content = match (bundle.dsse_envelope, bundle.message_signature) {
+        (Some(Object(envelope)), None) => Content::Envelope(read_envelope(&envelope)?),
+        (None, Some(Object(message))) => read_message(&message)?,
+        (None, None) => {
+            return Err(malformed("it has neither dsseEnvelope nor messageSignature"));
         }
-        (None, None) => return Err(malformed("it has no dsseEnvelope")),
         (Some(_), Some(_)) => {
             return Err(malformed("it has both dsseEnvelope and messageSignature"));
         }
     };
-    if envelope.payload_type != PAYLOAD_TYPE {
-        return Err(Reason::WrongPayloadType { found: shorten(&envelope.payload_type) });
-    }
-    let [Object(signature)] = envelope.signatures.as_slice() else {
-        return Err(Reason::SignatureCount { found: envelope.signatures.len() });
-    };
-    let payload = base64(&envelope.payload, "dsseEnvelope.payload")?;
-    let signature = base64(&signature.sig, "dsseEnvelope.signatures[0].sig")?;
-    if payload.is_empty() || signature.is_empty() {
-        return Err(malformed("its payload or its signature is empty"));
-    }
-
     let Object(found) = bundle.verification_material;
     let material = match (found.public_key, found.x509_certificate_chain, found.certificate) {
         (Some(Object(key)), None, None) => Material::PublicKey(key_hint(key)?),
@@ -189,18 +269,65 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<UnverifiedBundle, R
             ));
         }
     };
-    let log_entries = found.tlog_entries.map_or(0, |entries| entries.len());
-    if log_entries == 0 && matches!(material, Material::Sigstore { .. }) {
+    let log_entries = found.tlog_entries.unwrap_or_default();
+    let timestamps = found.timestamp_verification_data.map(|Object(t)| t.rfc3161_timestamps);
+    let timestamps = timestamps.unwrap_or_default();
+    for (what, count) in
+        [("tlogEntries", log_entries.len()), ("rfc3161Timestamps", timestamps.len())]
+    {
+        if count > limits.evidence {
+            return Err(malformed(format!(
+                "it has {count} {what}, at most {} are read",
+                limits.evidence
+            )));
+        }
+    }
+    if log_entries.is_empty() && matches!(material, Material::Sigstore { .. }) {
         return Err(malformed("it is signed with a Sigstore certificate but has no tlogEntries"));
     }
-    Ok(UnverifiedBundle {
-        envelope: Envelope::new(payload, signature),
-        material,
-        log_entries,
-        timestamps: found
-            .timestamp_verification_data
-            .map_or(0, |Object(t)| t.rfc3161_timestamps.len()),
-    })
+    if log_entries.iter().any(|entry| !entry.get().starts_with('{')) {
+        return Err(malformed("one of its tlogEntries is not an object"));
+    }
+    let timestamps = timestamps
+        .iter()
+        .map(|Object(t)| {
+            if t.signed_timestamp.len() > TIMESTAMP_BYTES * 2 {
+                return Err(malformed("one of its timestamps is longer than any"));
+            }
+            base64(&t.signed_timestamp, "rfc3161Timestamps[].signedTimestamp")
+        })
+        .collect::<Result<_, _>>()?;
+    let log_entries = log_entries.into_iter().map(LogEntry).collect();
+    Ok(Read { media_type, material, evidence: Evidence { log_entries, timestamps }, content })
+}
+
+fn read_envelope(envelope: &EnvelopeJson<'_>) -> Result<Envelope, Reason> {
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(Reason::WrongPayloadType { found: shorten(&envelope.payload_type) });
+    }
+    let [Object(signature)] = envelope.signatures.as_slice() else {
+        return Err(Reason::SignatureCount { found: envelope.signatures.len() });
+    };
+    let payload = base64(&envelope.payload, "dsseEnvelope.payload")?;
+    let signature = base64(&signature.sig, "dsseEnvelope.signatures[0].sig")?;
+    if payload.is_empty() || signature.is_empty() {
+        return Err(malformed("its payload or its signature is empty"));
+    }
+    Ok(Envelope::new(payload, signature))
+}
+
+fn read_message(message: &MessageJson) -> Result<Content, Reason> {
+    let signature = base64(&message.signature, "messageSignature.signature")?;
+    if signature.is_empty() {
+        return Err(malformed("its signature is empty"));
+    }
+    let digest = message.message_digest.as_ref().map(|Object(d)| {
+        Ok::<_, Reason>(MessageDigest {
+            algorithm: shorten(&d.algorithm),
+            digest: base64(&d.digest, "messageSignature.messageDigest.digest")?,
+        })
+    });
+    Ok(Content::Message { digest: digest.transpose()?, signature })
 }
 
 fn key_hint(key: PublicKeyJson) -> Result<KeyHint, Reason> {
@@ -226,20 +353,50 @@ fn malformed(detail: impl Into<String>) -> Reason {
     Reason::MalformedBundle { detail: shorten(&detail.into()) }
 }
 
-pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> Vec<u8> {
+/// What a bundle is written of.
+#[derive(Clone, Copy)]
+pub(crate) enum ToWrite<'a> {
+    Envelope {
+        payload: &'a [u8],
+        signature: &'a [u8],
+    },
+    /// SHA-256 of the file.
+    Message {
+        sha256: &'a [u8],
+        signature: &'a [u8],
+    },
+}
+
+pub(crate) fn encode_as(
+    media_type: &str,
+    material: &Material,
+    evidence: &Evidence,
+    content: ToWrite<'_>,
+) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Out<'a> {
         media_type: &'a str,
-        verification_material: serde_json::Value,
-        dsse_envelope: OutEnvelope<'a>,
+        verification_material: OutMaterial<'a>,
+        #[serde(flatten)]
+        content: OutContent<'a>,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct OutEnvelope<'a> {
-        payload: Base64<'a>,
-        payload_type: &'a str,
-        signatures: [SignatureJson; 1],
+    struct OutMaterial<'a> {
+        #[serde(flatten)]
+        key: serde_json::Value,
+        tlog_entries: Vec<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timestamp_verification_data: Option<serde_json::Value>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    enum OutContent<'a> {
+        #[serde(rename_all = "camelCase")]
+        DsseEnvelope { payload: Base64<'a>, payload_type: &'a str, signatures: [SignatureJson; 1] },
+        #[serde(rename_all = "camelCase")]
+        MessageSignature { message_digest: serde_json::Value, signature: Base64<'a> },
     }
     /// Encoded as it is written: a payload can be large.
     struct Base64<'a>(&'a [u8]);
@@ -249,39 +406,61 @@ pub(super) fn encode(material: &Material, payload: &[u8], signature: &[u8]) -> V
         }
     }
     let certificate = |der: &Vec<u8>| serde_json::json!({ "rawBytes": STANDARD.encode(der) });
-    let verification_material = match material {
+    let key = match material {
         Material::PublicKey(KeyHint::Hint(hint)) => {
-            serde_json::json!({ "publicKey": { "hint": hint }, "tlogEntries": [] })
+            serde_json::json!({ "publicKey": { "hint": hint } })
         }
         Material::PublicKey(KeyHint::RawBytes(raw)) => {
-            serde_json::json!({ "publicKey": { "rawBytes": STANDARD.encode(raw) }, "tlogEntries": [] })
+            serde_json::json!({ "publicKey": { "rawBytes": STANDARD.encode(raw) } })
         }
         Material::PublicKey(KeyHint::Both(hint, raw)) => {
             let raw = STANDARD.encode(raw);
-            serde_json::json!({ "publicKey": { "hint": hint, "rawBytes": raw }, "tlogEntries": [] })
+            serde_json::json!({ "publicKey": { "hint": hint, "rawBytes": raw } })
         }
         Material::CertificateChain(chain) => {
             let chain: Vec<_> = chain.iter().map(certificate).collect();
-            serde_json::json!({ "x509CertificateChain": { "certificates": chain }, "tlogEntries": [] })
+            serde_json::json!({ "x509CertificateChain": { "certificates": chain } })
         }
         Material::Sigstore { certificate: leaf } => {
             serde_json::json!({ "certificate": certificate(leaf) })
         }
     };
-    let out = Out {
-        media_type: MEDIA_TYPE,
-        verification_material,
-        dsse_envelope: OutEnvelope {
-            payload: Base64(payload),
-            payload_type: PAYLOAD_TYPE,
-            signatures: [SignatureJson {
-                sig: STANDARD.encode(signature),
-                keyid: Some(String::new()),
-            }],
-        },
+    let stamp = |der: &Vec<u8>| serde_json::json!({ "signedTimestamp": STANDARD.encode(der) });
+    let timestamps: Vec<_> = evidence.timestamps.iter().map(stamp).collect();
+    let (content, size) = match content {
+        ToWrite::Envelope { payload, signature } => (
+            OutContent::DsseEnvelope {
+                payload: Base64(payload),
+                payload_type: PAYLOAD_TYPE,
+                signatures: [SignatureJson {
+                    sig: STANDARD.encode(signature),
+                    keyid: Some(String::new()),
+                }],
+            },
+            payload.len(),
+        ),
+        ToWrite::Message { sha256, signature } => (
+            OutContent::MessageSignature {
+                message_digest: serde_json::json!({
+                    "algorithm": "SHA2_256", "digest": STANDARD.encode(sha256),
+                }),
+                signature: Base64(signature),
+            },
+            0,
+        ),
     };
-    // Strings and numbers only: this cannot fail.
-    let mut text = Vec::with_capacity(payload.len() / 3 * 4 + 8192);
+    let out = Out {
+        media_type,
+        verification_material: OutMaterial {
+            key,
+            tlog_entries: evidence.log_entries.iter().map(|entry| &*entry.0).collect(),
+            timestamp_verification_data: (!timestamps.is_empty())
+                .then(|| serde_json::json!({ "rfc3161Timestamps": timestamps })),
+        },
+        content,
+    };
+    // Strings, numbers and JSON only: this cannot fail.
+    let mut text = Vec::with_capacity(size / 3 * 4 + 8192);
     let _ = serde_json::to_writer(&mut text, &out);
     text.push(b'\n');
     text

@@ -6,6 +6,7 @@ mod oms_0_2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
 use crate::json::{self, Object};
 
@@ -43,6 +44,13 @@ impl<'a> Statement<'a> {
         }
         Ok(statement)
     }
+}
+
+/// SHA-256 of the first subject: what a transparency log's reader takes the statement to be about.
+pub(crate) fn first_subject_sha256(payload: &[u8]) -> Option<Digest> {
+    let statement: Statement<'_> = json::read(payload).ok()?;
+    let Object(subject) = statement.subject.first()?;
+    Digest::from_hex(HashAlgorithm::Sha256, subject.digest.get("sha256")?)
 }
 
 fn malformed(detail: impl Into<String>) -> Reason {

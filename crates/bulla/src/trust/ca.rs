@@ -10,6 +10,9 @@
 //! * All of them: valid at the time of checking, the root too; no critical extension that is not
 //!   understood, and no name or policy constraints at all, for these are not checked; no SHA-1; RSA from 2048 bits, the signer's from 3072.
 //! * Revocation lists are not consulted.
+//!
+//! A timestamp authority's certificate is led to its root by the same rules, with `timeStamping` in place of
+//! `codeSigning`, which it must name and name alone (RFC 3161 §2.3); 2048 bits are enough for its RSA key.
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
@@ -18,6 +21,15 @@ use jiff::Timestamp;
 use super::certificate::Certificate;
 use crate::limits::Limits;
 use crate::text::Printable;
+
+/// What a certificate is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It signs models.
+    CodeSigning,
+    /// It signs timestamps.
+    TimeStamping,
+}
 
 /// A path that holds, leaf first.
 #[derive(Debug, Clone)]
@@ -142,6 +154,15 @@ pub enum PathProblem {
         /// Whose certificate.
         subject: String,
     },
+    /// Extended uses other than the time alone.
+    #[error(
+        "the certificate {} is not a timestamp authority's (its extended key usage is not timeStamping alone)",
+        Printable(subject)
+    )]
+    NotForTimeStamping {
+        /// Whose certificate.
+        subject: String,
+    },
     /// A critical extension that is not understood.
     #[error(
         "the certificate {} has an extension that Bulla does not check ({extension})",
@@ -169,6 +190,7 @@ impl PathProblem {
             Self::PathTooLong { .. } => "certificate-path-too-long",
             Self::MayNotSign { .. } => "certificate-may-not-sign",
             Self::NotForCodeSigning { .. } => "certificate-not-for-code-signing",
+            Self::NotForTimeStamping { .. } => "certificate-not-for-time-stamping",
             Self::UnknownCritical { .. } => "certificate-unknown-critical",
         }
     }
@@ -187,6 +209,9 @@ impl PathProblem {
             Self::MayNotSign { .. } | Self::NotForCodeSigning { .. } => {
                 "a signer's certificate needs the key usage digitalSignature, not keyCertSign, and codeSigning if it lists extended uses: it must be issued again (docs/certificates.md); a self-signed one is no use, trust its key with --key instead"
             }
+            Self::NotForTimeStamping { .. } => {
+                "ask for a timestamp from another authority: this one's certificate is not made for it"
+            }
             Self::WeakSignature { .. }
             | Self::NotAnAuthority { .. }
             | Self::MayNotIssue { .. }
@@ -203,14 +228,23 @@ impl PathProblem {
 /// # Errors
 /// The problems of the best path that was found, or why there is none.
 pub(crate) fn find_path(
+    purpose: Purpose,
     leaf: &Certificate,
     intermediates: &[Certificate],
     authorities: &[Certificate],
     at: Timestamp,
     limits: &Limits,
 ) -> Result<TrustedPath, Vec<PathProblem>> {
-    let mut search =
-        Search { intermediates, authorities, at, limits, checks: 0, best: None, dead_end: None };
+    let mut search = Search {
+        purpose,
+        intermediates,
+        authorities,
+        at,
+        limits,
+        checks: 0,
+        best: None,
+        dead_end: None,
+    };
     if let Some(path) = search.extend(&mut vec![leaf]) {
         return Ok(path);
     }
@@ -224,33 +258,47 @@ pub(crate) fn find_path(
 }
 
 /// The rules for the signer's own certificate, which a signer can check before it signs.
-pub(crate) fn check_leaf(leaf: &Certificate, at: Timestamp) -> Vec<PathProblem> {
+pub(crate) fn check_leaf(purpose: Purpose, leaf: &Certificate, at: Timestamp) -> Vec<PathProblem> {
     let mut problems = Vec::new();
     check_common(leaf, at, &mut problems);
     let subject = leaf.label();
     match &leaf.key_usage {
+        // RFC 3161 asks for none.
+        None if purpose == Purpose::TimeStamping => {}
         None => problems.push(PathProblem::MayNotSign {
             subject: subject.clone(),
             why: "it has no key usage, expected digitalSignature",
         }),
-        Some(usage) if !usage.digital_signature() => problems.push(PathProblem::MayNotSign {
-            subject: subject.clone(),
-            why: "its key usage does not include digitalSignature",
-        }),
+        Some(usage)
+            if !usage.digital_signature()
+                && !(purpose == Purpose::TimeStamping && usage.non_repudiation()) =>
+        {
+            problems.push(PathProblem::MayNotSign {
+                subject: subject.clone(),
+                why: "its key usage does not include digitalSignature",
+            });
+        }
         Some(usage) if usage.key_cert_sign() => problems.push(PathProblem::MayNotSign {
             subject: subject.clone(),
             why: "it is an authority's certificate (keyCertSign), not a signer's",
         }),
         Some(_) => {}
     }
-    let code_signing = |uses: &[ObjectIdentifier]| uses.contains(&rfc5280::ID_KP_CODE_SIGNING);
-    if leaf.extended_key_usage.as_ref().is_some_and(|uses| !code_signing(&uses.0)) {
-        problems.push(PathProblem::NotForCodeSigning { subject });
+    let uses = leaf.extended_key_usage.as_ref().map(|uses| uses.0.as_slice());
+    match purpose {
+        Purpose::CodeSigning if uses.is_some_and(|u| !u.contains(&rfc5280::ID_KP_CODE_SIGNING)) => {
+            problems.push(PathProblem::NotForCodeSigning { subject });
+        }
+        Purpose::TimeStamping if uses != Some(&[rfc5280::ID_KP_TIME_STAMPING]) => {
+            problems.push(PathProblem::NotForTimeStamping { subject });
+        }
+        _ => {}
     }
     problems
 }
 
 struct Search<'a> {
+    purpose: Purpose,
     intermediates: &'a [Certificate],
     authorities: &'a [Certificate],
     at: Timestamp,
@@ -269,7 +317,7 @@ impl<'a> Search<'a> {
         for authority in self.authorities {
             if self.issued(authority, current) {
                 path.push(authority);
-                let problems = check_path(path, self.at);
+                let problems = check_path(self.purpose, path, self.at);
                 if problems.is_empty() {
                     return Some(TrustedPath {
                         subjects: path.iter().map(|c| c.label()).collect(),
@@ -330,12 +378,13 @@ impl<'a> Search<'a> {
 }
 
 /// Every rule on a path whose signatures hold, leaf first, root last.
-fn check_path(path: &[&Certificate], at: Timestamp) -> Vec<PathProblem> {
+fn check_path(purpose: Purpose, path: &[&Certificate], at: Timestamp) -> Vec<PathProblem> {
     let Some((leaf, issuers)) = path.split_first() else {
         return Vec::new();
     };
-    let mut problems = check_leaf(leaf, at);
-    if let Err(fault) = leaf.public_key() {
+    let mut problems = check_leaf(purpose, leaf, at);
+    // A key of 2048 bits may sign certificates and timestamps, not models.
+    if let (Purpose::CodeSigning, Err(fault)) = (purpose, leaf.public_key()) {
         problems.push(PathProblem::Malformed { detail: fault.to_string() });
     }
     // Authorities between the leaf and the one looked at, not counting those that issued themselves.
@@ -363,12 +412,19 @@ fn check_path(path: &[&Certificate], at: Timestamp) -> Vec<PathProblem> {
             None if is_root => {}
             _ => problems.push(PathProblem::MayNotIssue { subject: subject.clone() }),
         }
+        let (wanted, problem): (ObjectIdentifier, fn(String) -> PathProblem) = match purpose {
+            Purpose::CodeSigning => {
+                (rfc5280::ID_KP_CODE_SIGNING, |subject| PathProblem::NotForCodeSigning { subject })
+            }
+            Purpose::TimeStamping => (rfc5280::ID_KP_TIME_STAMPING, |subject| {
+                PathProblem::NotForTimeStamping { subject }
+            }),
+        };
         let fits = |uses: &[ObjectIdentifier]| {
-            uses.contains(&rfc5280::ID_KP_CODE_SIGNING)
-                || uses.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
+            uses.contains(&wanted) || uses.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
         };
         if issuer.extended_key_usage.as_ref().is_some_and(|uses| !fits(&uses.0)) {
-            problems.push(PathProblem::NotForCodeSigning { subject });
+            problems.push(problem(subject));
         }
         if issuer.subject != issuer.issuer {
             below += 1;

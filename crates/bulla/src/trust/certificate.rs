@@ -9,15 +9,21 @@ use der::asn1::BitStringRef;
 use der::{Decode as _, Encode as _, Reader as _, SliceReader};
 use jiff::Timestamp;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::ext::pkix::{
+    BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
+};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
+use super::identity::{CLAIMS, Claims};
 use super::pem;
 use super::public_key::{PublicKey, verify_certificate_signature};
 use crate::digest::Digest;
 use crate::error::Fault;
 use crate::limits::{CERTIFICATE_BYTES, CERTIFICATE_EXTENSIONS, Limits};
 use crate::text::shorten;
+
+/// The arc of Fulcio's extensions.
+const FULCIO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1");
 
 /// A certificate that was read; not one that is trusted.
 #[derive(Clone)]
@@ -32,12 +38,17 @@ pub struct Certificate {
     shown_subject: String,
     shown_issuer: String,
     spki: Vec<u8>,
+    /// INTEGER contents.
+    pub(super) serial: Vec<u8>,
+    pub(super) key_id: Option<Vec<u8>>,
     not_before: Timestamp,
     not_after: Timestamp,
     pub(super) basic_constraints: Option<BasicConstraints>,
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
     names: Vec<SignerName>,
+    identity_provider: Option<String>,
+    claims: Claims,
     /// Extensions that must be understood and are not.
     pub(super) unchecked: Vec<ObjectIdentifier>,
 }
@@ -158,12 +169,16 @@ impl Certificate {
             shown_subject: parsed.subject.to_string(),
             shown_issuer: parsed.issuer.to_string(),
             spki: parsed.subject_public_key_info.to_der().map_err(malformed)?,
+            serial: parsed.serial_number.as_bytes().to_vec(),
+            key_id: None,
             not_before: time(parsed.validity.not_before)?,
             not_after: time(parsed.validity.not_after)?,
             basic_constraints: None,
             key_usage: None,
             extended_key_usage: None,
             names: Vec::new(),
+            identity_provider: None,
+            claims: Claims::default(),
             unchecked: Vec::new(),
         };
         let mut seen = Vec::new();
@@ -192,6 +207,10 @@ impl Certificate {
                     let names = SubjectAltName::from_der(value).map_err(malformed)?;
                     certificate.names = names.0.iter().filter_map(signer_name).collect();
                 }
+                rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER => {
+                    let id = SubjectKeyIdentifier::from_der(value).map_err(malformed)?;
+                    certificate.key_id = Some(id.0.as_bytes().to_vec());
+                }
                 // Policies are not asked for, so any will do.
                 rfc5280::ID_CE_CERTIFICATE_POLICIES => {}
                 // Recognised, and not checked: so refused, critical or not (RFC 5280 §4.2).
@@ -199,9 +218,10 @@ impl Certificate {
                     certificate.unchecked.push(oid);
                 }
                 other if extension.critical => certificate.unchecked.push(other),
-                _ => {}
+                other => certificate.read_claim(other, value).map_err(malformed)?,
             }
         }
+        certificate.claims.0.sort();
         Ok(certificate)
     }
 
@@ -269,6 +289,43 @@ impl Certificate {
         &self.names
     }
 
+    /// The identity provider that a Sigstore authority says vouched for the owner.
+    #[must_use]
+    pub fn identity_provider(&self) -> Option<&str> {
+        self.identity_provider.as_deref()
+    }
+
+    /// What a Sigstore authority says about the run that it was issued to.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Fulcio's extensions (`oid-info.md`): up to .7 the bare text, from .8 on a UTF8String.
+    fn read_claim(&mut self, oid: ObjectIdentifier, value: &[u8]) -> Result<(), der::Error> {
+        let Some(number) =
+            oid.parent().filter(|arc| *arc == FULCIO).and_then(|_| oid.arcs().last())
+        else {
+            return Ok(());
+        };
+        let text = match number {
+            0..=7 => String::from_utf8_lossy(value).into_owned(),
+            _ => String::from_der(value)?,
+        };
+        match number {
+            1 => {
+                self.identity_provider.get_or_insert(text);
+            }
+            // The newer one counts.
+            8 => self.identity_provider = Some(text),
+            _ => {
+                let known = CLAIMS.iter().find(|(_, known)| *known == number);
+                self.claims.0.extend(known.map(|(name, _)| (*name, text)));
+            }
+        }
+        Ok(())
+    }
+
     /// Start and end of its validity, both included.
     #[must_use]
     pub fn validity(&self) -> (Timestamp, Timestamp) {
@@ -297,12 +354,25 @@ impl Certificate {
     /// Whether `issuer` signed it; `None` when the algorithm is not one that is accepted (SHA-1, for
     /// one).
     pub(super) fn is_signed_by(&self, issuer: &Self) -> Option<bool> {
-        let verifier = self.verifier(issuer)?;
-        Some(verify_certificate_signature(&issuer.spki, verifier, &self.tbs, &self.signature))
+        issuer.has_signed(&self.signature_algorithm, &self.tbs, &self.signature)
     }
 
-    fn verifier(&self, issuer: &Self) -> Option<&'static dyn VerificationAlgorithm> {
-        let spki = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&issuer.spki).ok()?;
+    /// Whether its key made a signature; `None` when the algorithm is not one that is accepted.
+    pub(super) fn has_signed(
+        &self,
+        algorithm: &AlgorithmIdentifierOwned,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
+        let verifier = self.verifier(algorithm)?;
+        Some(verify_certificate_signature(&self.spki, verifier, message, signature))
+    }
+
+    fn verifier(
+        &self,
+        algorithm: &AlgorithmIdentifierOwned,
+    ) -> Option<&'static dyn VerificationAlgorithm> {
+        let spki = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&self.spki).ok()?;
         let curve =
             || spki.algorithm.parameters.and_then(|p| p.decode_as::<ObjectIdentifier>().ok());
         let key = spki.algorithm.oid;
@@ -316,7 +386,7 @@ impl Certificate {
         let rsa = |verifier: &'static dyn VerificationAlgorithm| {
             (key == rfc5912::RSA_ENCRYPTION).then_some(verifier)
         };
-        match self.signature_algorithm.oid {
+        match algorithm.oid {
             rfc5912::ECDSA_WITH_SHA_256 => ecdsa(
                 &alg::ECDSA_P256_SHA256_ASN1 as &'static dyn VerificationAlgorithm,
                 &alg::ECDSA_P384_SHA256_ASN1,
@@ -336,23 +406,27 @@ impl Certificate {
             rfc5912::SHA_256_WITH_RSA_ENCRYPTION => rsa(&alg::RSA_PKCS1_2048_8192_SHA256),
             rfc5912::SHA_384_WITH_RSA_ENCRYPTION => rsa(&alg::RSA_PKCS1_2048_8192_SHA384),
             rfc5912::SHA_512_WITH_RSA_ENCRYPTION => rsa(&alg::RSA_PKCS1_2048_8192_SHA512),
-            rfc5912::ID_RSASSA_PSS => rsa(self.pss()?),
+            rfc5912::ID_RSASSA_PSS => rsa(pss(algorithm)?),
             _ => None,
         }
     }
 
-    /// RSASSA-PSS with one hash throughout, and a salt as long as the hash or as long as can be.
-    fn pss(&self) -> Option<&'static dyn VerificationAlgorithm> {
-        let parameters = self.signature_algorithm.parameters.as_ref()?.to_der().ok()?;
-        let parameters = pkcs1::RsaPssParams::from_der(&parameters).ok()?;
-        let hash = parameters.hash.oid;
-        if parameters.mask_gen.parameters.map(|inner| inner.oid) != Some(hash) {
-            return None;
-        }
-        let (digest, max): (
-            &'static dyn VerificationAlgorithm,
-            &'static dyn VerificationAlgorithm,
-        ) = match hash {
+    /// The signature algorithm, for people.
+    pub(super) fn signature_oid(&self) -> ObjectIdentifier {
+        self.signature_algorithm.oid
+    }
+}
+
+/// RSASSA-PSS with one hash throughout, and a salt as long as the hash or as long as can be.
+fn pss(algorithm: &AlgorithmIdentifierOwned) -> Option<&'static dyn VerificationAlgorithm> {
+    let parameters = algorithm.parameters.as_ref()?.to_der().ok()?;
+    let parameters = pkcs1::RsaPssParams::from_der(&parameters).ok()?;
+    let hash = parameters.hash.oid;
+    if parameters.mask_gen.parameters.map(|inner| inner.oid) != Some(hash) {
+        return None;
+    }
+    let (digest, max): (&'static dyn VerificationAlgorithm, &'static dyn VerificationAlgorithm) =
+        match hash {
             rfc5912::ID_SHA_256 => (
                 &alg::RSA_PSS_2048_8192_SHA256,
                 &const { alg::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max) },
@@ -367,18 +441,12 @@ impl Certificate {
             ),
             _ => return None,
         };
-        let digest_len = match hash {
-            rfc5912::ID_SHA_256 => 32,
-            rfc5912::ID_SHA_384 => 48,
-            _ => 64,
-        };
-        Some(if parameters.salt_len == digest_len { digest } else { max })
-    }
-
-    /// The signature algorithm, for people.
-    pub(super) fn signature_oid(&self) -> ObjectIdentifier {
-        self.signature_algorithm.oid
-    }
+    let digest_len = match hash {
+        rfc5912::ID_SHA_256 => 32,
+        rfc5912::ID_SHA_384 => 48,
+        _ => 64,
+    };
+    Some(if parameters.salt_len == digest_len { digest } else { max })
 }
 
 impl fmt::Debug for Certificate {

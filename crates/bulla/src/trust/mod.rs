@@ -6,27 +6,52 @@
 mod ca;
 mod certificate;
 mod cosign_key;
+mod identity;
 mod key_pair;
 mod pem;
 mod public_key;
+mod sigstore;
+mod timestamp;
 
 pub use ca::{PathProblem, TrustedPath};
 pub use certificate::{Certificate, SignerName};
+pub use identity::{ClaimRule, Claims, IdentityRule};
 pub use key_pair::{KeyFileFormat, KeyPair, Password, PrivateKeyFile};
 pub use public_key::{KeyAlgorithm, PublicKey};
+pub use sigstore::{
+    Embedded, LogRecord, RootEntry, SigstoreProblem, SigstoreRoot, TimeSource, TrustedTime,
+};
+pub use timestamp::{TimestampProblem, check_response};
 
-pub(crate) use ca::{check_leaf, find_path};
+pub(crate) use ca::{Purpose, check_leaf, find_path};
+pub(crate) use sigstore::{Artifact, Identity, Unverified, Vouched};
+pub(crate) use timestamp::to_show as timestamp_to_show;
+
+use jiff::Timestamp;
 
 use crate::error::Fault;
+use crate::limits::Limits;
+use timestamp::TimestampAuthority;
 
-/// Whom to trust. Neither kind can be empty.
+/// Whom to trust: with signatures, and with the time. No kind can be empty.
 #[derive(Debug, Clone)]
-pub struct Trust(pub(crate) Kind);
+pub struct Trust {
+    pub(crate) signers: Signers,
+    pub(crate) time: TimeTrust,
+}
 
 #[derive(Debug, Clone)]
-pub(crate) enum Kind {
+pub(crate) enum Signers {
     Keys(Vec<PublicKey>),
     Ca { authorities: Vec<Certificate>, signer: Option<SignerName> },
+    Sigstore { root: SigstoreRoot, rules: Vec<IdentityRule> },
+}
+
+/// Who is believed to know when a signature was made. Nobody by default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TimeTrust {
+    authorities: Vec<Certificate>,
+    root: Option<SigstoreRoot>,
 }
 
 impl Trust {
@@ -38,7 +63,7 @@ impl Trust {
         if keys.is_empty() {
             return Err(Fault::key("no key is named to trust"));
         }
-        Ok(Self(Kind::Keys(keys)))
+        Ok(Self::of(Signers::Keys(keys)))
     }
 
     /// Signatures by certificates that lead to any of these authorities; only by the signer of this
@@ -53,14 +78,106 @@ impl Trust {
         if authorities.is_empty() {
             return Err(Fault::key("no certificate authority is named to trust"));
         }
-        Ok(Self(Kind::Ca { authorities, signer }))
+        Ok(Self::of(Signers::Ca { authorities, signer }))
+    }
+
+    /// Signatures that a Sigstore instance certified, by anyone whom a rule accepts.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] when there is no rule.
+    pub fn sigstore(root: SigstoreRoot, rules: Vec<IdentityRule>) -> Result<Self, Fault> {
+        if rules.is_empty() {
+            return Err(Fault::key("no identity is named to trust"));
+        }
+        Ok(Self::of(Signers::Sigstore { root, rules }))
+    }
+
+    fn of(signers: Signers) -> Self {
+        Self { signers, time: TimeTrust::default() }
+    }
+
+    /// Believes RFC 3161 timestamps of authorities whose certificates lead to these roots, too: then a signature counts
+    /// whose certificate has expired since.
+    #[must_use]
+    pub fn with_timestamp_roots(mut self, roots: Vec<Certificate>) -> Self {
+        self.time.authorities.extend(roots);
+        self
+    }
+
+    /// Believes the timestamp authorities and logs of a trusted root, for signatures by keys and
+    /// by certificates of other authorities.
+    #[must_use]
+    pub fn with_time_of(mut self, root: SigstoreRoot) -> Self {
+        self.time.root = Some(root);
+        self
     }
 
     /// What the caller asked for, in words.
     pub(crate) fn expectation(&self) -> &'static str {
-        match self.0 {
-            Kind::Keys(_) => "you named a key to trust",
-            Kind::Ca { .. } => "you named a certificate authority to trust",
+        match self.signers {
+            Signers::Keys(_) => "you named a key to trust",
+            Signers::Ca { .. } => "you named a certificate authority to trust",
+            Signers::Sigstore { .. } => "you named an identity to trust",
         }
+    }
+}
+
+impl TimeTrust {
+    /// Checks what a bundle says about time, for a signature by this key; nothing, if nobody is believed.
+    pub(crate) fn vouch(
+        &self,
+        bundle: &Unverified<'_>,
+        key: &PublicKey,
+        artifact: impl FnOnce() -> Option<Artifact<'static>>,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Vouched, Vec<SigstoreProblem>> {
+        let mut vouched = Vouched { times: Vec::new(), records: Vec::new() };
+        let mut problems = Vec::new();
+        // Named roots first: a stamp has to be of one of them or of the root's.
+        let mut authorities: Vec<TimestampAuthority> = Vec::new();
+        if !self.authorities.is_empty() {
+            authorities.push(TimestampAuthority {
+                signer: None,
+                intermediates: Vec::new(),
+                roots: self.authorities.clone(),
+                valid: (None, None),
+            });
+        }
+        if let Some(root) = &self.root {
+            authorities.extend(root.timestamp_authorities().iter().cloned());
+        }
+        if !authorities.is_empty() {
+            for token in &bundle.evidence.timestamps {
+                let stamp = timestamp::verify(token, bundle.signature(), &authorities, now, limits);
+                match stamp {
+                    Ok(stamp) => vouched.times.push(TrustedTime {
+                        at: stamp.at,
+                        source: TimeSource::Timestamp(stamp.authority),
+                    }),
+                    Err(problem) => problems.push(problem.into()),
+                }
+            }
+        }
+        if let Some(root) = &self.root
+            && !bundle.evidence.log_entries.is_empty()
+            && let Some(artifact) = artifact()
+        {
+            match root.verify_logged(bundle, key, artifact, now) {
+                Ok(logged) => {
+                    vouched.times.extend(logged.times);
+                    vouched.records.extend(logged.records);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(vouched) } else { Err(problems) }
+    }
+}
+
+impl Vouched {
+    /// The earliest trusted time.
+    pub(crate) fn earliest(&self) -> Option<Timestamp> {
+        self.times.iter().map(|time| time.at).min()
     }
 }

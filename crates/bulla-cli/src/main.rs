@@ -10,6 +10,8 @@ mod files;
 mod keys;
 mod known;
 mod problem;
+mod signing;
+mod trust;
 mod ui;
 
 use std::process::ExitCode;
@@ -34,7 +36,9 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => ("verify", commands::verify::run(arguments, &ui)),
         Command::Digest(arguments) => ("digest", commands::digest::run(arguments, &ui)),
         Command::Inspect(arguments) => ("inspect", commands::inspect::run(arguments, &ui)),
+        Command::Blob(arguments) => ("blob", commands::blob::run(arguments, &ui)),
         Command::Key(arguments) => ("key", commands::key::run(arguments, &ui)),
+        Command::Trust(arguments) => ("trust", commands::trust::run(arguments, &ui)),
         Command::Demo(arguments) => ("demo", commands::demo::run(arguments, &ui)),
         Command::Completions(arguments) => {
             ("completions", commands::completions::run(arguments, &ui))

@@ -119,6 +119,32 @@ impl Ui {
         Ok(())
     }
 
+    /// Shows what is about to be published for ever, and asks unless it was agreed to.
+    pub(crate) fn agree(&self, agreed: bool, what: &str) -> Result<(), bulla::Fault> {
+        use std::io::{IsTerminal as _, Write as _};
+        if agreed {
+            if self.verbose {
+                let _ = write!(anstream::stderr(), "publishing:\n{what}");
+            }
+            return Ok(());
+        }
+        let refused = bulla::Fault::NotAgreed;
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(refused);
+        }
+        let mut err = anstream::stderr();
+        let shown = write!(err, "This becomes public, for ever:\n{what}Go on? [y/N] ");
+        let mut answer = String::new();
+        if shown.and_then(|()| err.flush()).is_err() || io::stdin().read_line(&mut answer).is_err()
+        {
+            return Err(refused);
+        }
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(refused),
+        }
+    }
+
     /// Says why a command failed.
     pub(crate) fn problem(&self, command: &str, problem: &Problem) -> Verdict {
         let (about, verdict, reports, hints) = match problem {
@@ -209,7 +235,7 @@ pub(crate) fn digest_lines(out: &mut dyn io::Write, digests: &Digests) -> io::Re
     writeln!(out, "             {}", digests.oms_manifest_v1)
 }
 
-fn signed_by(out: &mut dyn io::Write, signer: &SignedByReport) -> io::Result<()> {
+pub(crate) fn signed_by(out: &mut dyn io::Write, signer: &SignedByReport) -> io::Result<()> {
     match signer {
         SignedByReport::Key { algorithm, key } => {
             writeln!(out, "  signed by  {algorithm} key {key}")
@@ -228,7 +254,7 @@ fn signed_by(out: &mut dyn io::Write, signer: &SignedByReport) -> io::Result<()>
     }
 }
 
-fn evidence(out: &mut dyn io::Write, evidence: &[EvidenceReport]) -> io::Result<()> {
+pub(crate) fn evidence(out: &mut dyn io::Write, evidence: &[EvidenceReport]) -> io::Result<()> {
     evidence.iter().try_for_each(|item| match item {
         EvidenceReport::Time { at, by, .. } => {
             writeln!(out, "  signed at  {at} or before, says {}", Printable(by))
@@ -237,6 +263,11 @@ fn evidence(out: &mut dyn io::Write, evidence: &[EvidenceReport]) -> io::Result<
             writeln!(out, "  logged     {}, entry {index}", Printable(log))
         }
     })
+}
+
+/// The first line of a yes.
+pub(crate) fn verified(out: &mut dyn io::Write, what: &str) -> io::Result<()> {
+    writeln!(out, "{GREEN}verified{GREEN:#}: {}", Printable(what))
 }
 
 fn verdict_word(verdict: Verdict) -> &'static str {

@@ -53,10 +53,11 @@ fn reachable(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 4] = [
+const FLOORS: [(&str, &[&str]); 5] = [
     ("bulla-hash", &[]),
     ("bulla", &["bulla-hash"]),
-    ("bulla-cli", &["bulla", "bulla-hash"]),
+    ("bulla-signers", &["bulla", "bulla-hash"]),
+    ("bulla-cli", &["bulla", "bulla-hash", "bulla-signers"]),
     ("bulla-testkit", &["bulla"]),
 ];
 

@@ -173,6 +173,11 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// Takes a digest that was computed elsewhere.
+    pub(crate) fn from_bytes(algorithm: HashAlgorithm, value: &[u8]) -> Self {
+        Self::new(algorithm, value)
+    }
+
     fn new(algorithm: HashAlgorithm, value: &[u8]) -> Self {
         let mut bytes = [0; 64];
         for (to, from) in bytes.iter_mut().zip(value) {

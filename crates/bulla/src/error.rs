@@ -101,6 +101,29 @@ pub enum Reason {
         /// What is wrong with it.
         detail: String,
     },
+    /// A file that is no signature of a file.
+    #[error("the signature cannot be used: {}", Printable(detail))]
+    MalformedFileSignature {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A signature of another file.
+    #[error("the file is not the one that was signed: it is {found}, signed was {signed}")]
+    OtherFile {
+        /// The file's digest.
+        found: String,
+        /// The digest in the bundle.
+        signed: String,
+    },
+    /// A file whose signature would be that of a model.
+    #[error(
+        "{} is not signed: it begins as the encoding of an envelope (DSSEv1), and its signature would count as one of the model or statement inside",
+        Printable(name)
+    )]
+    LooksLikeEnvelope {
+        /// The file.
+        name: String,
+    },
     /// The bundle says it is something else.
     #[error(
         "the signature's media type is {:?}, expected {:?}",
@@ -329,6 +352,9 @@ impl Reason {
             Self::NoSignature { .. } => "no-signature",
             Self::TooLarge { .. } => "too-large",
             Self::MalformedBundle { .. } => "malformed-bundle",
+            Self::MalformedFileSignature { .. } => "malformed-signature",
+            Self::OtherFile { .. } => "other-file",
+            Self::LooksLikeEnvelope { .. } => "looks-like-envelope",
             Self::WrongMediaType { .. } => "wrong-media-type",
             Self::WrongPayloadType { .. } => "wrong-payload-type",
             Self::SignatureCount { .. } => "signature-count",
@@ -368,7 +394,14 @@ impl Reason {
             Self::TooLarge { .. } => {
                 "if a signature of this size is expected, raise the limit with --max-bundle-size"
             }
-            Self::MalformedBundle { .. }
+            Self::OtherFile { .. } => {
+                "do not use this file: get it again, or the signature that belongs to it"
+            }
+            Self::LooksLikeEnvelope { .. } => {
+                "whoever asked for this signature may want to forge another: sign a model with 'bulla sign'"
+            }
+            Self::MalformedFileSignature { .. }
+            | Self::MalformedBundle { .. }
             | Self::WrongMediaType { .. }
             | Self::WrongPayloadType { .. }
             | Self::SignatureCount { .. } => "get the signature again from where it was published",
@@ -548,6 +581,29 @@ pub enum Fault {
         /// What to do.
         hint: &'static str,
     },
+    /// A service that did not do what it was asked.
+    #[error("the {service} at {} failed: {}", Printable(url), Printable(detail))]
+    Service {
+        /// What it is.
+        service: &'static str,
+        /// Where it is.
+        url: String,
+        /// What happened.
+        detail: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// An identity token that cannot be used.
+    #[error("the identity token cannot be used: {}", Printable(detail))]
+    Token {
+        /// Why.
+        detail: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// What would be published was not agreed to.
+    #[error("nothing was signed: what would be published was not agreed to")]
+    NotAgreed,
     /// A key or certificate that cannot be used.
     #[error("{}", Printable(detail))]
     Key {
@@ -599,6 +655,9 @@ impl Fault {
             Self::BundleTooLarge { .. } => "bundle-too-large",
             Self::DigestCache { .. } => "digest-cache",
             Self::TrustedRoot { .. } => "trusted-root",
+            Self::Service { .. } => "service",
+            Self::Token { .. } => "identity-token",
+            Self::NotAgreed => "not-agreed",
             Self::Key { .. } => "key",
             Self::PasswordNeeded => "password-needed",
             Self::WrongPassword => "wrong-password",
@@ -633,7 +692,12 @@ impl Fault {
                 "use fewer, larger shards; or raise --max-bundle-size here and for whoever verifies"
             }
             Self::DigestCache { hint, .. } => hint,
-            Self::TrustedRoot { hint, .. } => hint,
+            Self::TrustedRoot { hint, .. }
+            | Self::Service { hint, .. }
+            | Self::Token { hint, .. } => hint,
+            Self::NotAgreed => {
+                "agree when asked, or beforehand with --yes; a signature with a key (--key) publishes nothing"
+            }
             Self::Key { hint, .. } => return *hint,
             Self::PasswordNeeded => {
                 "give it with --password-file or in BULLA_PASSWORD, or run in a terminal"

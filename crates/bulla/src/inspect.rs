@@ -162,7 +162,7 @@ impl KeyDescription {
 }
 
 /// A certificate.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CertificateDescription {
     /// Whom it is for.
     pub subject: String,
@@ -253,6 +253,7 @@ pub fn describe(bytes: &[u8], limits: &Limits) -> Result<Description, Failure> {
         Material::PublicKey(KeyHint::RawBytes(raw)) => {
             (Some(String::from_utf8_lossy(raw).into_owned()), Vec::new())
         }
+        Material::PublicKey(KeyHint::Nothing) => (None, Vec::new()),
         Material::CertificateChain(chain) => (None, chain.clone()),
         Material::Sigstore { certificate } => (None, vec![certificate.clone()]),
     };

@@ -45,6 +45,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod blob;
 pub mod bundle;
 mod digest;
 mod error;
@@ -64,7 +65,7 @@ pub use jiff;
 
 pub use bulla_hash::mapping::Mapper;
 pub use bulla_hash::sha256::{Backend, Engine};
-pub use bundle::{Evidence, LogEntry, UnverifiedBundle};
+pub use bundle::{Evidence, LogEntry, UnverifiedBundle, UnverifiedFileSignature};
 pub use digest::{Digest, HashAlgorithm, Hasher};
 pub use error::{Failure, Fault, Reason, Refusal};
 pub use limits::Limits;
@@ -74,10 +75,10 @@ pub use statement::oms::{Compatibility, OmsClaim};
 pub use store::{Access, Existing, store};
 pub use text::Printable;
 pub use trust::{
-    Certificate, ClaimRule, Claims, Embedded, IdentityRule, KeyAlgorithm, KeyFileFormat, KeyPair,
-    LogRecord, Password, PathProblem, PrivateKeyFile, PublicKey, RootEntry, SignerName,
-    SigstoreProblem, SigstoreRoot, TimeSource, TimestampProblem, Trust, TrustedPath, TrustedTime,
-    check_response,
+    BlobSource, Certificate, ClaimRule, Claims, Embedded, FileHashes, FileToSign, IdentityRule,
+    KeyAlgorithm, KeyFileFormat, KeyPair, LogRecord, Password, PathProblem, PrivateKeyFile,
+    PublicKey, RootEntry, SignerName, SigstoreProblem, SigstoreRoot, TimeSource, TimestampProblem,
+    Trust, TrustedPath, TrustedTime, check_response,
 };
 pub use verify::{
     Authenticated, CertifiedSigner, IdentifiedSigner, Notice, Options, SignedBy, VerifiedFile,

@@ -18,7 +18,7 @@ use crate::model::{
     Recipe, Scope, Work, total_size,
 };
 use crate::statement::oms::{Compatibility, OmsClaim};
-use crate::trust::{self, Certificate, KeyPair, PublicKey, Purpose};
+use crate::trust::{self, Certificate, FileToSign, KeyAlgorithm, KeyPair, PublicKey, Purpose};
 
 /// What a signer is asked to sign.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,41 @@ use crate::trust::{self, Certificate, KeyPair, PublicKey, Purpose};
 pub enum ToSign<'a> {
     /// A message, in full.
     Message(&'a [u8]),
+    /// A statement in an envelope.
+    Statement {
+        /// The statement's bytes.
+        payload: &'a [u8],
+        /// The message that is signed: DSSE's pre-authentication encoding of it.
+        message: &'a [u8],
+    },
+    /// A file.
+    File(&'a FileToSign<'a>),
+}
+
+impl ToSign<'_> {
+    /// SHA-256 of the message or file.
+    #[must_use]
+    pub fn sha256(&self) -> Digest {
+        match self {
+            Self::Message(message) | Self::Statement { message, .. } => Digest::sha256(message),
+            Self::File(file) => file.hashes().sha256(),
+        }
+    }
+
+    fn sign_with(&self, key: &KeyPair) -> Result<Vec<u8>, Fault> {
+        match self {
+            Self::Message(message) | Self::Statement { message, .. } => key.sign(message),
+            Self::File(file) => key.sign_file(file),
+        }
+    }
+
+    /// The hint that readers of this kind of signature compare.
+    fn hint(&self, key: &PublicKey) -> String {
+        match self {
+            Self::Message(_) | Self::Statement { .. } => key.oms_hint(),
+            Self::File(_) => key.cosign_hint(),
+        }
+    }
 }
 
 /// What a signer returns.
@@ -49,6 +84,21 @@ pub trait Signer {
     /// # Errors
     /// A [`Fault`] when it cannot.
     fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault>;
+
+    /// The kind of its key, if it is known before it signs.
+    fn algorithm(&self) -> Option<KeyAlgorithm> {
+        None
+    }
+}
+
+impl<S: Signer + ?Sized> Signer for Box<S> {
+    fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault> {
+        (**self).sign(what)
+    }
+
+    fn algorithm(&self) -> Option<KeyAlgorithm> {
+        (**self).algorithm()
+    }
 }
 
 /// Signs with a bare key.
@@ -64,11 +114,15 @@ impl KeySigner {
 }
 
 impl Signer for KeySigner {
-    fn sign(&self, ToSign::Message(message): ToSign<'_>) -> Result<Signed, Fault> {
+    fn algorithm(&self) -> Option<KeyAlgorithm> {
+        Some(self.0.public().algorithm())
+    }
+
+    fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault> {
         let key = self.0.public().clone();
         Ok(Signed {
-            signature: self.0.sign(message)?,
-            material: Material::PublicKey(KeyHint::Hint(key.oms_hint())),
+            signature: what.sign_with(&self.0)?,
+            material: Material::PublicKey(KeyHint::Hint(what.hint(&key))),
             evidence: Evidence::default(),
             key,
         })
@@ -123,9 +177,13 @@ impl CertificateSigner {
 }
 
 impl Signer for CertificateSigner {
-    fn sign(&self, ToSign::Message(message): ToSign<'_>) -> Result<Signed, Fault> {
+    fn algorithm(&self) -> Option<KeyAlgorithm> {
+        Some(self.key.public().algorithm())
+    }
+
+    fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault> {
         Ok(Signed {
-            signature: self.key.sign(message)?,
+            signature: what.sign_with(&self.key)?,
             material: Material::CertificateChain(
                 self.chain.iter().map(|c| c.to_der().to_vec()).collect(),
             ),
@@ -279,7 +337,9 @@ pub fn sign(
     let manifest = measure(source, recipe, known, limits, work)?;
     let claim = OmsClaim::of(&manifest, compatibility);
     let payload = claim.encode();
-    let signed = signer.sign(ToSign::Message(&bundle::pre_authentication_encoding(&payload)))?;
+    let message = bundle::pre_authentication_encoding(&payload);
+    let signed = signer.sign(ToSign::Statement { payload: &payload, message: &message })?;
+    drop(message);
     let bundle = bundle::encode(&signed.material, &signed.evidence, &payload, &signed.signature);
     if bundle.len() as u64 > limits.bundle_bytes {
         let size = bundle.len() as u64;

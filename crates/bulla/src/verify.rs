@@ -131,6 +131,13 @@ impl<T> Authenticated<T> {
         &self.records
     }
 
+    /// What a signature that holds is over.
+    pub(crate) fn of<E>(value: T, checked: Checked<E>) -> (Self, E) {
+        let Checked { signed_by, encoding, vouched, checked_at } = checked;
+        let Vouched { times, records } = vouched;
+        (Self { value, signed_by, checked_at, times, records }, encoding)
+    }
+
     fn with<U>(self, value: U) -> (T, Authenticated<U>) {
         let Self { value: old, signed_by, checked_at, times, records } = self;
         (old, Authenticated { value, signed_by, checked_at, times, records })
@@ -164,21 +171,19 @@ impl UnverifiedBundle {
             let subject = statement::first_subject_sha256(payload)?;
             Some(Artifact::Sha256(subject))
         };
-        let Checked { signed_by, encoding, vouched, checked_at } =
-            check_signature(trust, &unverified, opens, subject, now, limits)?;
-        let Vouched { times, records } = vouched;
-        let value = Payload { bytes: self.envelope.into_payload(), encoding };
-        Ok(Authenticated { value, signed_by, checked_at, times, records })
+        let checked = check_signature(trust, &unverified, opens, subject, now, limits)?;
+        let (authenticated, encoding) = Authenticated::of((), checked);
+        Ok(authenticated.with(Payload { bytes: self.envelope.into_payload(), encoding }).1)
     }
 }
 
-/// A signature that holds, and what is known of it.
+/// A signature that holds, and what is known of it. Only [`check_signature`] makes one.
 pub(crate) struct Checked<E> {
-    pub(crate) signed_by: SignedBy,
+    signed_by: SignedBy,
     /// How the signature was found to fit.
-    pub(crate) encoding: E,
-    pub(crate) vouched: Vouched,
-    pub(crate) checked_at: Timestamp,
+    encoding: E,
+    vouched: Vouched,
+    checked_at: Timestamp,
 }
 
 /// The checks of every signature, of a model or of any file, in order. `fits` says whether a key made the
@@ -186,8 +191,8 @@ pub(crate) struct Checked<E> {
 pub(crate) fn check_signature<E>(
     trust: &Trust,
     unverified: &Unverified<'_>,
-    fits: impl FnOnce(&PublicKey) -> Option<E>,
-    artifact: impl FnOnce() -> Option<Artifact<'static>>,
+    fits: impl Fn(&PublicKey) -> Option<E>,
+    artifact: impl FnOnce() -> Option<Artifact>,
     now: Timestamp,
     limits: &Limits,
 ) -> Result<Checked<E>, Refusal> {
@@ -199,8 +204,14 @@ pub(crate) fn check_signature<E>(
     match (&trust.signers, unverified.material) {
         (Signers::Keys(keys), Material::PublicKey(hint)) => {
             // 1. The key, 2. the signature, 3. what others say about it.
-            let key = named_key(keys, hint)?;
-            let encoding = fits(key).ok_or_else(|| bad_signature(key))?;
+            let keys = named_keys(keys, hint)?;
+            let found = keys.iter().find_map(|key| fits(key).map(|encoding| (*key, encoding)));
+            let Some((key, encoding)) = found else {
+                let reasons = keys.iter().map(|key| bad_signature(key)).collect();
+                return Err(Refusal::from_reasons(reasons).unwrap_or_else(|| {
+                    Reason::MalformedBundle { detail: "it names no key".into() }.into()
+                }));
+            };
             let vouched = trust.time.vouch(unverified, key, artifact, now, limits);
             let vouched =
                 vouched.map_err(|p| refuse(p).unwrap_or_else(|| bad_signature(key).into()))?;
@@ -276,29 +287,57 @@ pub(crate) fn check_signature<E>(
             }
             Err(refuse(problems).unwrap_or_else(|| bad_signature(&key).into()))
         }
-        (_, material) => {
-            Err(Reason::OtherMethod { found: material.method(), expected: trust.expectation() }
-                .into())
-        }
+        (_, material) => Err(other_method(trust, material).into()),
     }
 }
 
-/// The trusted key that the bundle names. One that names none of them is refused, with both named:
-/// trying each key in turn would only hide a mix-up.
-fn named_key<'a>(keys: &'a [PublicKey], hint: &KeyHint) -> Result<&'a PublicKey, Reason> {
+/// The keys that could have made a signature: the trusted ones that the bundle names, or its certificate's.
+/// Knowing them says nothing yet of the signature.
+pub(crate) fn candidates(trust: &Trust, material: &Material) -> Result<Vec<PublicKey>, Reason> {
+    match (&trust.signers, material) {
+        (Signers::Keys(keys), Material::PublicKey(hint)) => {
+            Ok(named_keys(keys, hint)?.into_iter().cloned().collect())
+        }
+        (Signers::Ca { .. } | Signers::Sigstore { .. }, Material::CertificateChain(chain)) => {
+            let leaf = chain.first().map(|der| Certificate::from_der(der));
+            let leaf = leaf.transpose().map_err(malformed_certificate)?;
+            let key = leaf.map(|leaf| leaf.public_key()).transpose();
+            Ok(key.map_err(malformed_certificate)?.into_iter().collect())
+        }
+        (Signers::Sigstore { .. }, Material::Sigstore { certificate }) => {
+            let leaf = Certificate::from_der(certificate).map_err(malformed_certificate)?;
+            Ok(vec![leaf.public_key().map_err(malformed_certificate)?])
+        }
+        (_, material) => Err(other_method(trust, material)),
+    }
+}
+
+fn other_method(trust: &Trust, material: &Material) -> Reason {
+    Reason::OtherMethod { found: material.method(), expected: trust.expectation() }
+}
+
+/// The trusted keys that the bundle names; all, if it is a detached signature that names none. One that names
+/// another is refused, with both named: trying each key in turn would only hide a mix-up.
+fn named_keys<'a>(keys: &'a [PublicKey], hint: &KeyHint) -> Result<Vec<&'a PublicKey>, Reason> {
     // The key itself, as PEM or DER, is compared and never used.
     let is = |key: &PublicKey, raw: &[u8]| key.to_pem().as_bytes() == raw || key.spki_der() == raw;
-    let fits = |key: &PublicKey| match hint {
-        KeyHint::Hint(hint) => key.oms_hint() == *hint,
+    let says = |key: &PublicKey, hint: &str| key.oms_hint() == hint || key.cosign_hint() == hint;
+    let fits = |key: &&PublicKey| match hint {
+        KeyHint::Hint(hint) => says(key, hint),
         KeyHint::RawBytes(raw) => is(key, raw),
-        KeyHint::Both(hint, raw) => key.oms_hint() == *hint && is(key, raw),
+        KeyHint::Both(hint, raw) => says(key, hint) && is(key, raw),
+        KeyHint::Nothing => true,
     };
-    let found = match hint {
-        KeyHint::Hint(hint) | KeyHint::Both(hint, _) => hint.clone(),
-        KeyHint::RawBytes(raw) => String::from_utf8_lossy(raw).into_owned(),
-    };
-    keys.iter().find(|key| fits(key)).ok_or_else(|| Reason::WrongKeyHint {
-        hint: found,
+    let named: Vec<&PublicKey> = keys.iter().filter(fits).collect();
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    Err(Reason::WrongKeyHint {
+        hint: match hint {
+            KeyHint::Hint(hint) | KeyHint::Both(hint, _) => hint.clone(),
+            KeyHint::RawBytes(raw) => String::from_utf8_lossy(raw).into_owned(),
+            KeyHint::Nothing => String::new(),
+        },
         trusted: keys.iter().map(|k| format!("{} ({})", k.oms_hint(), k.fingerprint())).collect(),
     })
 }

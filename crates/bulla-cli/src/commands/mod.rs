@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod blob;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod digest;
@@ -7,4 +8,5 @@ pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod man;
 pub(crate) mod sign;
+pub(crate) mod trust;
 pub(crate) mod verify;

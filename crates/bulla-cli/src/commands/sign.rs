@@ -3,20 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use bulla::inspect::CertificateDescription;
-use bulla::report::{Digests, SignedByReport};
+use bulla::report::{Digests, EvidenceReport, SignedByReport};
 use bulla::sign::{Known, SignedModel};
-use bulla::{
-    Access, CertificateSigner, Compatibility, Existing, KeySigner, LocalModel, ModelSource,
-    Printable, Signer,
-};
+use bulla::{Access, Compatibility, Existing, LocalModel, ModelSource, Printable};
 use clap::{Args, ValueEnum, ValueHint};
 use serde::Serialize;
 
-use crate::arguments::{PasswordArguments, RecipeArguments, WorkArguments};
+use crate::arguments::{RecipeArguments, WorkArguments};
 use crate::files;
-use crate::keys::{self, KeyReference};
 use crate::known::{CacheArguments, PartialsArguments};
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::signing::SignerArguments;
 use crate::ui::{Ui, amount, digest_lines};
 
 /// Sign a model: a directory or a file
@@ -30,16 +27,6 @@ pub(crate) struct Arguments {
     /// The directory or file to sign
     #[arg(value_hint = ValueHint::AnyPath)]
     model: PathBuf,
-    /// Private key: a PEM file, or env://VARIABLE
-    #[arg(long, value_name = "KEY", alias = "private-key")]
-    key: KeyReference,
-    /// Certificate of the key; further certificates in the file are its chain
-    #[arg(long, value_name = "PEM", alias = "signing-certificate", value_hint = ValueHint::FilePath)]
-    certificate: Option<PathBuf>,
-    /// Certificates between that one and the root; may be repeated
-    #[arg(long, value_name = "PEM", alias = "certificate-chain", requires = "certificate")]
-    #[arg(value_hint = ValueHint::FilePath)]
-    chain: Vec<PathBuf>,
     /// Where to write the signature ('-' is standard output)
     #[arg(long, short, value_name = "FILE", alias = "signature", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -47,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TOOL")]
     compat: Option<Compat>,
     #[command(flatten)]
-    password: PasswordArguments,
+    signer: SignerArguments,
     #[command(flatten)]
     partials: PartialsArguments,
     #[command(flatten, next_help_heading = "Recipe")]
@@ -67,6 +54,7 @@ enum Compat {
 const EXAMPLES: &str = "\
 Examples:
   bulla sign my-model --key signer.key
+  bulla sign my-model --yes
   bulla sign my-model --key team.key --certificate team.pem --chain intermediate.pem
   bulla sign my-model --key signer.key --ignore cache --hash blake3
   bulla sign my-model --key signer.key --digest-cache digests.json
@@ -79,6 +67,8 @@ struct Report<'a> {
     #[serde(flatten)]
     digests: Digests,
     signed_by: SignedByReport,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<EvidenceReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<&'a CertificateDescription>,
     signature: String,
@@ -113,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             ));
         }
     }
-    let (signer, certificate) = signer(arguments, &limits)?;
+    let signer = arguments.signer.signer(&limits, ui)?;
     if to_stdout && ui.is_json() {
         return Err(Problem::usage(
             "--json and --output - both want standard output",
@@ -141,9 +131,24 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         (Some(cache), None) => Known::Cache(&cache.digests),
         (None, None) => Known::Nothing,
     };
-    let signed = bulla::sign::sign(&source, &recipe, compatibility, &*signer, known, &limits, work)
-        .map_err(|failure| Problem::about(model.display().to_string(), failure))?;
+    let signed = bulla::sign::sign(
+        &source,
+        &recipe,
+        compatibility,
+        signer.as_signer(),
+        known,
+        &limits,
+        work,
+    )
+    .map_err(|failure| Problem::about(model.display().to_string(), failure))?;
     drop(bar);
+    let (signed_by, evidence) = signer.signed_by(&signed.key, |trust| {
+        let now = jiff::Timestamp::now();
+        let read = bulla::UnverifiedBundle::parse(&signed.bundle, &limits)?;
+        let checked = read.authenticate(trust, now, &limits)?;
+        let signed_by = bulla::report::signed_by(checked.signed_by(), checked.checked_at());
+        Ok((signed_by, bulla::report::evidence(checked.times(), checked.records())))
+    })?;
 
     if to_stdout {
         use std::io::Write as _;
@@ -164,25 +169,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             ui.note(&format!("nothing is at {path} in the model, which --ignore leaves out"));
         }
     }
-    report(&signed, certificate.as_ref(), &output, ui)?;
+    let certificate = signer.certificate();
+    report(&signed, signed_by, evidence, certificate.as_ref(), &output, ui)?;
     Ok(Verdict::Yes)
-}
-
-type SignerAndCertificate = (Box<dyn Signer>, Option<CertificateDescription>);
-
-fn signer(arguments: &Arguments, limits: &bulla::Limits) -> Result<SignerAndCertificate, Problem> {
-    let key = arguments.key.key_pair(limits, &arguments.password)?;
-    let Some(path) = &arguments.certificate else {
-        return Ok((Box::new(KeySigner::new(key)), None));
-    };
-    let mut chain = keys::certificates(std::slice::from_ref(path), limits)?;
-    chain.extend(keys::certificates(&arguments.chain, limits)?);
-    let leaf = chain.remove(0);
-    let now = jiff::Timestamp::now();
-    let description = CertificateDescription::of(&leaf);
-    let signer = CertificateSigner::new(key, leaf, chain, now)
-        .map_err(|refusal| Problem::about(path.display().to_string(), refusal))?;
-    Ok((Box::new(signer), Some(description)))
 }
 
 /// A mistyped `--output`, or another tool's `model.sig`, must not cost the user a file.
@@ -206,6 +195,8 @@ fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<()
 
 fn report(
     signed: &SignedModel,
+    signed_by: SignedByReport,
+    evidence: Vec<EvidenceReport>,
     certificate: Option<&CertificateDescription>,
     output: &Path,
     ui: &Ui,
@@ -216,21 +207,25 @@ fn report(
         command: "sign",
         verdict: "signed",
         digests: Digests::of(&signed.manifest),
-        signed_by: SignedByReport::Key {
-            algorithm: key.algorithm().name(),
-            key: key.fingerprint().to_string(),
-        },
+        signed_by,
+        evidence,
         certificate,
         signature: signature.clone(),
     };
     ui.result(&report, |out| {
         writeln!(out, "signed: {} ({})", Printable(&report.digests.name), amount(&report.digests))?;
-        writeln!(out, "  key        {} {}", key.algorithm(), key.fingerprint())?;
-        if let Some(certificate) = certificate {
-            let who = certificate.names.first().unwrap_or(&certificate.subject);
-            let until = &certificate.valid_until;
-            writeln!(out, "  certified  {} (until {until})", Printable(who))?;
+        match (&report.signed_by, certificate) {
+            (SignedByReport::Identity { .. }, _) => crate::ui::signed_by(out, &report.signed_by)?,
+            (_, certificate) => {
+                writeln!(out, "  key        {} {}", key.algorithm(), key.fingerprint())?;
+                if let Some(certificate) = certificate {
+                    let who = certificate.names.first().unwrap_or(&certificate.subject);
+                    let until = &certificate.valid_until;
+                    writeln!(out, "  certified  {} (until {until})", Printable(who))?;
+                }
+            }
         }
+        crate::ui::evidence(out, &report.evidence)?;
         digest_lines(out, &report.digests)?;
         writeln!(out, "  signature  {}", Printable(&signature))
     })?;

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use bulla::report::Outcome as Report;
-use bulla::{Failure, Limits, LocalModel, Options, Reason, SignerName, Trust, VerifiedModel};
+use bulla::{Failure, Limits, LocalModel, Options, Reason, Trust, VerifiedModel};
 use clap::{Args, ValueHint};
 
 use crate::arguments::{WorkArguments, ignored, part, paths};
 use crate::files;
-use crate::keys::{self, KeyReference};
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::trust::TrustArguments;
 use crate::ui::Ui;
 
 /// Verify that models are what their signer signed
@@ -23,16 +23,8 @@ pub(crate) struct Arguments {
     /// The directories or files to verify
     #[arg(required = true, value_hint = ValueHint::AnyPath)]
     models: Vec<PathBuf>,
-    /// Trust this public key: a PEM file, or env://VARIABLE; may be repeated, any of them will do
-    #[arg(long, value_name = "KEY", alias = "public-key", help_heading = "Whom to trust")]
-    key: Vec<KeyReference>,
-    /// Trust certificates that lead to this authority; may be repeated, any of them will do
-    #[arg(long, value_name = "PEM", alias = "certificate-chain")]
-    #[arg(conflicts_with = "key", help_heading = "Whom to trust", value_hint = ValueHint::FilePath)]
-    ca: Vec<PathBuf>,
-    /// With --ca: only the signer with exactly this e-mail address, URI or DNS name (subjectAltName)
-    #[arg(long, value_name = "NAME", conflicts_with = "key", help_heading = "Whom to trust")]
-    signer: Option<String>,
+    #[command(flatten)]
+    trust: TrustArguments,
     /// The signature [default: MODEL/model.sig, or FILE.sig]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     signature: Option<PathBuf>,
@@ -58,12 +50,13 @@ Examples:
   bulla verify my-model --key signer.pub
   bulla verify my-model other-model --key signer.pub --key former.pub
   bulla verify certified-model --ca root.pem --signer team@example.com
+  bulla verify keyless-model --identity alice@example.com --identity-provider https://accounts.google.com
   bulla verify my-model --key signer.pub --only weights.bin
   bulla verify my-model --key signer.pub --partition 0/4";
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let limits = arguments.work.limits();
-    let trust = trust(arguments, &limits)?;
+    let trust = arguments.trust.trust(&limits, ui)?;
     if arguments.signature.is_some() && arguments.models.len() > 1 {
         return Err(Problem::usage(
             "--signature names one signature, but there are several models",
@@ -98,31 +91,6 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         Ok(()) => Ok(verdict),
         Err(error) => Ok(verdict.and(ui.problem("verify", &error.into()))),
     }
-}
-
-fn trust(arguments: &Arguments, limits: &Limits) -> Result<Trust, Problem> {
-    if arguments.signer.is_some() && arguments.ca.is_empty() {
-        return Err(Problem::usage(
-            "--signer names whom a certificate is for, but no authority is named",
-            "name the certificate authority with --ca",
-        ));
-    }
-    if !arguments.ca.is_empty() {
-        let authorities = keys::certificates(&arguments.ca, limits)?;
-        let signer = arguments.signer.as_deref().map(SignerName::parse).transpose();
-        let signer = signer.map_err(|fault| {
-            Problem::usage(format!("--signer: {fault}"), "for example --signer team@example.com")
-        })?;
-        return Ok(Trust::certificate_authorities(authorities, signer)?);
-    }
-    if arguments.key.is_empty() {
-        return Err(Problem::usage(
-            "nobody is named to trust",
-            "name the signer's public key with --key, or a certificate authority with --ca; get it from a source you trust, not from beside the model",
-        ));
-    }
-    let keys = arguments.key.iter().map(|key| key.public_key(limits)).collect::<Result<_, _>>()?;
-    Ok(Trust::keys(keys)?)
 }
 
 type Checked = Result<VerifiedModel<LocalModel>, Failure>;

@@ -8,9 +8,11 @@
 //! about the key; a hint, never a reason to trust. *Evidence*: what logs and timestamp authorities say
 //! about the signature; checked like it.
 
+mod blob;
 mod dsse;
 mod sigstore;
 
+pub use blob::UnverifiedFileSignature;
 pub use dsse::PAYLOAD_TYPE;
 pub use sigstore::{Evidence, KeyHint, LogEntry, MEDIA_TYPE, Material};
 

@@ -19,8 +19,10 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const OLDER_MEDIA_TYPES: [&str; 3] = [
     "application/vnd.dev.sigstore.bundle+json;version=0.3",
     "application/vnd.dev.sigstore.bundle+json;version=0.2",
-    "application/vnd.dev.sigstore.bundle+json;version=0.1",
+    OLDEST_MEDIA_TYPE,
 ];
+/// The version in which a log's promise was enough.
+pub(super) const OLDEST_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
 
 /// What a bundle says about the key that signed (v1.0 §4.1). Nothing of it is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub enum KeyHint {
     RawBytes(Vec<u8>),
     /// Both, which the schema allows: each has to fit.
     Both(String, Vec<u8>),
+    /// Nothing: a detached signature.
+    Nothing,
 }
 
 /// What others say about a signature. Nothing of it is trusted until it is checked.
@@ -407,6 +411,7 @@ pub(crate) fn encode_as(
     }
     let certificate = |der: &Vec<u8>| serde_json::json!({ "rawBytes": STANDARD.encode(der) });
     let key = match material {
+        Material::PublicKey(KeyHint::Nothing) => serde_json::json!({ "publicKey": {} }),
         Material::PublicKey(KeyHint::Hint(hint)) => {
             serde_json::json!({ "publicKey": { "hint": hint } })
         }

@@ -265,6 +265,14 @@ impl Certificate {
         &self.der
     }
 
+    /// PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        // The length is known to fit: this cannot fail.
+        der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, &self.der)
+            .unwrap_or_default()
+    }
+
     /// SHA-256 of the DER.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {

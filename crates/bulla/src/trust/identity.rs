@@ -50,6 +50,16 @@ impl IdentityRule {
         })
     }
 
+    /// Exactly this name, at exactly this provider: taken from a certificate, say.
+    #[must_use]
+    pub fn exact(identity: SignerName, provider: &str) -> Self {
+        Self {
+            identity: IdentityPattern::Exact(identity),
+            provider: provider.to_owned(),
+            claims: Vec::new(),
+        }
+    }
+
     /// Asks for a claim, too: each has to hold.
     #[must_use]
     pub fn require(mut self, claim: ClaimRule) -> Self {
@@ -104,7 +114,10 @@ pub(crate) enum Mismatch {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct IdentityPattern(SignerName);
+enum IdentityPattern {
+    Exact(SignerName),
+    Pattern(SignerName),
+}
 
 impl IdentityPattern {
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -146,16 +159,25 @@ impl IdentityPattern {
                 ));
             }
         }
-        Ok(Self(name))
+        Ok(match name.as_str().contains('*') {
+            true => Self::Pattern(name),
+            false => Self::Exact(name),
+        })
     }
 
     fn matches(&self, identity: &SignerName) -> bool {
-        std::mem::discriminant(&self.0) == std::mem::discriminant(identity)
-            && glob(self.0.as_str(), identity.as_str())
+        match self {
+            Self::Exact(name) => name == identity,
+            Self::Pattern(pattern) => {
+                std::mem::discriminant(pattern) == std::mem::discriminant(identity)
+                    && glob(pattern.as_str(), identity.as_str())
+            }
+        }
     }
 
     fn text(&self) -> String {
-        self.0.as_str().to_owned()
+        let (Self::Exact(name) | Self::Pattern(name)) = self;
+        name.as_str().to_owned()
     }
 }
 

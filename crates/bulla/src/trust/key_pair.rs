@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -15,6 +15,7 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo};
 use zeroize::Zeroizing;
 
+use super::file_hash::FileToSign;
 use super::public_key::{KeyAlgorithm, PublicKey};
 use super::{cosign_key, pem};
 use crate::error::Fault;
@@ -239,6 +240,66 @@ impl KeyPair {
                 Ok(signature)
             }
         }
+    }
+
+    /// Signs a digest of the algorithm that goes with its kind.
+    pub(super) fn sign_digest(&self, digest: &aws_lc_rs::digest::Digest) -> Result<Vec<u8>, Fault> {
+        let failed = |_| Fault::Bug { what: "the key could not sign" };
+        match &self.secret {
+            Secret::Ecdsa(key) => Ok(key.sign_digest(digest).map_err(failed)?.as_ref().to_vec()),
+            Secret::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign_digest(&alg::RSA_PKCS1_SHA256, digest, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+            Secret::Ed25519(_) => Err(Fault::Bug { what: "Ed25519 signs no digest" }),
+        }
+    }
+
+    /// Plain Ed25519 over a file, which is read twice (RFC 8032 §5.1.6). Had the second pass seen something else
+    /// than the first, two such signatures would give the key away: then none is made.
+    pub(super) fn sign_ed25519(&self, file: &FileToSign<'_>) -> Result<Vec<u8>, Fault> {
+        use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign_byupdate};
+        use ed25519_dalek::{Digest as _, Sha512, SignatureError, VerifyingKey};
+        let failed = || Fault::Bug { what: "the key could not sign" };
+        let Secret::Ed25519(key) = &self.secret else { return Err(failed()) };
+        let seed = key.seed().map_err(|_| failed())?;
+        let seed =
+            AsBigEndian::<Curve25519SeedBin<'_>>::as_be_bytes(&seed).map_err(|_| failed())?;
+        // Both wipe themselves.
+        let seed: Zeroizing<[u8; 32]> =
+            Zeroizing::new(seed.as_ref().try_into().map_err(|_| failed())?);
+        let secret = ExpandedSecretKey::from_bytes(&Zeroizing::new(Sha512::digest(*seed).into()));
+        let public = <&[u8; 32]>::try_from(key.public_key().as_ref()).map_err(|_| failed())?;
+        let public = VerifyingKey::from_bytes(public).map_err(|_| failed())?;
+        let problem = std::cell::RefCell::new(None);
+        let expected = file.hashes.prehash().ok_or_else(failed)?.clone().finalize();
+        let give = |hasher: &mut Sha512| {
+            let mut seen = Sha512::new();
+            let read = file.reread(|bytes| {
+                hasher.update(bytes);
+                seen.update(bytes);
+            });
+            let name = || std::path::Path::new(file.source.name());
+            let fault = match read {
+                Err(e) => Some(Fault::io("read", name(), e)),
+                Ok(()) if seen.finalize() != expected => {
+                    Some(Fault::Changed { path: file.source.name().to_owned() })
+                }
+                Ok(()) => None,
+            };
+            match fault {
+                None => Ok(()),
+                Some(fault) => {
+                    problem.replace(Some(fault));
+                    Err(SignatureError::new())
+                }
+            }
+        };
+        let signature = raw_sign_byupdate::<Sha512, _>(&secret, give, &public);
+        signature
+            .map(|signature| signature.to_bytes().to_vec())
+            .map_err(|_| problem.take().unwrap_or_else(failed))
     }
 
     /// Its PEM, not encrypted. Whoever can read it can sign.

@@ -6,6 +6,7 @@
 mod ca;
 mod certificate;
 mod cosign_key;
+mod file_hash;
 mod identity;
 mod key_pair;
 mod pem;
@@ -15,6 +16,7 @@ mod timestamp;
 
 pub use ca::{PathProblem, TrustedPath};
 pub use certificate::{Certificate, SignerName};
+pub use file_hash::{BlobSource, FileHashes, FileToSign};
 pub use identity::{ClaimRule, Claims, IdentityRule};
 pub use key_pair::{KeyFileFormat, KeyPair, Password, PrivateKeyFile};
 pub use public_key::{KeyAlgorithm, PublicKey};
@@ -24,6 +26,7 @@ pub use sigstore::{
 pub use timestamp::{TimestampProblem, check_response};
 
 pub(crate) use ca::{Purpose, check_leaf, find_path};
+pub(crate) use file_hash::FileSignature;
 pub(crate) use sigstore::{Artifact, Identity, Unverified, Vouched};
 pub(crate) use timestamp::to_show as timestamp_to_show;
 
@@ -128,7 +131,7 @@ impl TimeTrust {
         &self,
         bundle: &Unverified<'_>,
         key: &PublicKey,
-        artifact: impl FnOnce() -> Option<Artifact<'static>>,
+        artifact: impl FnOnce() -> Option<Artifact>,
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Vouched, Vec<SigstoreProblem>> {

@@ -11,6 +11,7 @@ use der::pem::LineEnding;
 use der::{Decode as _, EncodePem as _};
 use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
 
+use super::file_hash::FileHashes;
 use super::pem;
 use crate::bundle::Encoding;
 use crate::digest::Digest;
@@ -153,6 +154,13 @@ impl PublicKey {
         Digest::sha256(&self.spki)
     }
 
+    /// Its `publicKey.hint` in cosign's bundles: SHA-256 of the SPKI DER, in base64.
+    #[must_use]
+    pub fn cosign_hint(&self) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(self.fingerprint().as_bytes())
+    }
+
     /// Its `publicKey.hint` in an OMS bundle: SHA-256 of the PEM text, in hexadecimal.
     #[must_use]
     pub fn oms_hint(&self) -> String {
@@ -170,9 +178,11 @@ impl PublicKey {
             (Encoding::ModelSigning0_2, KeyAlgorithm::EcdsaP521) => &[&alg::ECDSA_P521_SHA256_ASN1],
             _ => &[],
         };
+        use ed25519_dalek::Digest as _;
+        let prehash = || ed25519_dalek::Sha512::new().chain_update(message);
         self.verifiers().iter().chain(legacy).any(fits)
             || (self.algorithm == KeyAlgorithm::Ed25519
-                && self.verifies_ed25519ph(message, signature))
+                && self.verifies_ed25519ph(prehash(), signature))
     }
 
     /// The ways of signing that a key of this kind is accepted in. The kind alone decides, never the
@@ -192,20 +202,55 @@ impl PublicKey {
         }
     }
 
+    /// Whether a signature fits a file of these digests, in any of the ways in which cosign and we sign files. The
+    /// kind of key decides; older releases of cosign take SHA-256 with every curve.
+    pub(super) fn verifies_digest(&self, file: &FileHashes, signature: &[u8]) -> bool {
+        let verifiers: &[&'static dyn VerificationAlgorithm] = match self.algorithm {
+            KeyAlgorithm::EcdsaP256 => &[&alg::ECDSA_P256_SHA256_ASN1],
+            KeyAlgorithm::EcdsaP384 => {
+                &[&alg::ECDSA_P384_SHA384_ASN1, &alg::ECDSA_P384_SHA256_ASN1]
+            }
+            KeyAlgorithm::EcdsaP521 => {
+                &[&alg::ECDSA_P521_SHA512_ASN1, &alg::ECDSA_P521_SHA256_ASN1]
+            }
+            KeyAlgorithm::Rsa(_) => self.verifiers(),
+            KeyAlgorithm::Ed25519 => {
+                return file
+                    .prehash()
+                    .is_some_and(|hash| self.verifies_ed25519ph(hash.clone(), signature));
+            }
+        };
+        verifiers.iter().any(|verifier| {
+            file.all().any(|digest| {
+                UnparsedPublicKey::new(*verifier, &self.bits)
+                    .verify_digest(digest, signature)
+                    .is_ok()
+            })
+        })
+    }
+
+    /// Takes the bytes of a file, and says at their end whether a plain Ed25519 signature fits.
+    pub(super) fn ed25519_stream(&self, signature: &[u8]) -> Option<ed25519_dalek::StreamVerifier> {
+        let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
+        self.ed25519()?.verify_stream(&signature).ok()
+    }
+
+    fn ed25519(&self) -> Option<ed25519_dalek::VerifyingKey> {
+        if self.algorithm != KeyAlgorithm::Ed25519 {
+            return None;
+        }
+        ed25519_dalek::VerifyingKey::from_bytes(self.bits.as_slice().try_into().ok()?).ok()
+    }
+
     /// Ed25519ph (RFC 8032 §5.1) with an empty context, as the Go port signs. Its domain separation
     /// keeps it apart from plain Ed25519.
-    fn verifies_ed25519ph(&self, message: &[u8], signature: &[u8]) -> bool {
-        use ed25519_dalek::{Digest as _, Sha512, Signature, VerifyingKey};
-        let Ok(bytes) = <&[u8; 32]>::try_from(self.bits.as_slice()) else {
-            return false;
-        };
-        let (Ok(key), Ok(signature)) =
-            (VerifyingKey::from_bytes(bytes), Signature::from_slice(signature))
+    fn verifies_ed25519ph(&self, message: ed25519_dalek::Sha512, signature: &[u8]) -> bool {
+        let (Some(key), Ok(signature)) =
+            (self.ed25519(), ed25519_dalek::Signature::from_slice(signature))
         else {
             return false;
         };
-        let prehash = Sha512::new().chain_update(message);
-        key.verify_prehashed_strict(prehash, None, &signature).is_ok()
+        key.verify_prehashed_strict(message, None, &signature).is_ok()
     }
 }
 

@@ -359,11 +359,11 @@ impl SigstoreProblem {
 }
 
 /// What is signed.
-pub(crate) enum Artifact<'a> {
+pub(crate) enum Artifact {
     /// SHA-256 of a file, or of the subject of a statement.
     Sha256(Digest),
     /// A file, read to its end.
-    File(&'a mut dyn Read),
+    File(Box<dyn Read>),
 }
 
 /// A bundle's parts, as they were received and will be used.
@@ -445,7 +445,7 @@ impl SigstoreRoot {
     pub(crate) fn verify_certified(
         &self,
         bundle: &Unverified<'_>,
-        artifact: Artifact<'_>,
+        artifact: Artifact,
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Vouched, SigstoreProblem> {
@@ -463,7 +463,7 @@ impl SigstoreRoot {
         &self,
         bundle: &Unverified<'_>,
         key: &PublicKey,
-        artifact: Artifact<'_>,
+        artifact: Artifact,
         now: Timestamp,
     ) -> Result<Vouched, SigstoreProblem> {
         let evidence =
@@ -478,7 +478,7 @@ impl SigstoreRoot {
         &self,
         bundle: &Unverified<'_>,
         material: &Material,
-        artifact: Artifact<'_>,
+        artifact: Artifact,
         policy: &dyn Policy,
         now: Timestamp,
         limits: &Limits,

@@ -214,11 +214,15 @@ impl Verifier {
 
     fn request_v2(&self, recorded: &Recorded, signature: &[u8]) -> serde_json::Value {
         let (Recorded::Statement { sha256, .. } | Recorded::Bytes { sha256 }) = recorded;
-        let mut verifier = match &self.certificate {
-            Some(der) => json!({ "x509Certificate": { "rawBytes": STANDARD.encode(der) } }),
-            None => json!({ "publicKey": { "rawBytes": STANDARD.encode(&self.spki) } }),
+        let details = "PKIX_ECDSA_P256_SHA_256";
+        let verifier = match &self.certificate {
+            Some(der) => {
+                json!({ "x509Certificate": { "rawBytes": STANDARD.encode(der) }, "keyDetails": details })
+            }
+            None => {
+                json!({ "publicKey": { "rawBytes": STANDARD.encode(&self.spki) }, "keyDetails": details })
+            }
         };
-        verifier["keyDetails"] = json!("PKIX_ECDSA_P256_SHA_256");
         json!({ "hashedRekordRequestV002": {
             "digest": STANDARD.encode(sha256),
             "signature": { "content": STANDARD.encode(signature), "verifier": verifier },

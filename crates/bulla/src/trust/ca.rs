@@ -17,6 +17,7 @@
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
 use jiff::Timestamp;
+use x509_cert::ext::pkix::KeyUsage;
 
 use super::certificate::Certificate;
 use crate::limits::Limits;
@@ -269,15 +270,10 @@ pub(crate) fn check_leaf(purpose: Purpose, leaf: &Certificate, at: Timestamp) ->
             subject: subject.clone(),
             why: "it has no key usage, expected digitalSignature",
         }),
-        Some(usage)
-            if !usage.digital_signature()
-                && !(purpose == Purpose::TimeStamping && usage.non_repudiation()) =>
-        {
-            problems.push(PathProblem::MayNotSign {
-                subject: subject.clone(),
-                why: "its key usage does not include digitalSignature",
-            });
-        }
+        Some(usage) if !may_sign(purpose, usage) => problems.push(PathProblem::MayNotSign {
+            subject: subject.clone(),
+            why: "its key usage does not include digitalSignature",
+        }),
         Some(usage) if usage.key_cert_sign() => problems.push(PathProblem::MayNotSign {
             subject: subject.clone(),
             why: "it is an authority's certificate (keyCertSign), not a signer's",
@@ -295,6 +291,11 @@ pub(crate) fn check_leaf(purpose: Purpose, leaf: &Certificate, at: Timestamp) ->
         _ => {}
     }
     problems
+}
+
+/// RFC 3161 §2.3 takes nonRepudiation in place of digitalSignature.
+fn may_sign(purpose: Purpose, usage: &KeyUsage) -> bool {
+    usage.digital_signature() || (purpose == Purpose::TimeStamping && usage.non_repudiation())
 }
 
 struct Search<'a> {

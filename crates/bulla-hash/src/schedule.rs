@@ -2,7 +2,7 @@
 //!
 //! A thread takes a *batch*: some bytes of each of so many streams as go well together. It brings
 //! unfinished streams back and takes the next batch, which may hold other streams: each can go on wherever
-//! there is time for it. So the choice is made anew every few milliseconds, from what is left:
+//! there is time for it. So the choice is made anew some dozens of times a second, from what is left:
 //!
 //! * many streams: each thread fills its lanes;
 //! * few streams on many threads: each goes alone, where a single stream is fastest;
@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a batch: some milliseconds of work.
+/// Bytes of a batch: some tens of milliseconds of work.
 const BATCH: u64 = 64 << 20;
 /// A stream's least share of a batch, unless it ends: less would not repay looking at it.
 const SHARE: u64 = 256 << 10;

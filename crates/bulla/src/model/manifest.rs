@@ -141,13 +141,8 @@ pub(crate) fn resources<'a>(
 ) -> Vec<(String, Digest)> {
     let mut resources = Vec::new();
     for (path, size, digests) in files {
-        for ((start, end), digest) in method.ranges(size).zip(digests) {
-            let name = match method {
-                Method::Files => path.to_owned(),
-                Method::Shards(_) => format!("{path}:{start}:{end}"),
-            };
-            resources.push((name, *digest));
-        }
+        let ranges = method.ranges(size).zip(digests);
+        resources.extend(ranges.map(|(range, d)| (method.resource_name(path, range), *d)));
     }
     resources.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     resources

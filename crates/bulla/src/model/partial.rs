@@ -177,10 +177,8 @@ fn change_times(files: &[Found]) -> String {
 /// The names of the resources of some files, in the order of files and shards.
 fn names(method: Method, files: &[ListedFile]) -> impl Iterator<Item = String> {
     files.iter().flat_map(move |file| {
-        method.ranges(file.size).map(move |(start, end)| match method {
-            Method::Files => file.path.as_str().to_owned(),
-            Method::Shards(_) => format!("{}:{start}:{end}", file.path.as_str()),
-        })
+        let ranges = method.ranges(file.size);
+        ranges.map(move |range| method.resource_name(file.path.as_str(), range))
     })
 }
 

@@ -43,6 +43,15 @@ impl Method {
         }
     }
 
+    /// The OMS name of the resource that a range of a file is (v1.0 §6.4): its path, or `path:start:end`
+    /// for a shard.
+    pub(crate) fn resource_name(self, path: &str, (start, end): (u64, u64)) -> String {
+        match self {
+            Self::Files => path.to_owned(),
+            Self::Shards(_) => format!("{path}:{start}:{end}"),
+        }
+    }
+
     /// The byte ranges of a file that get a digest each. Whole files always have one; an empty file
     /// has no shard.
     pub fn ranges(self, file_size: u64) -> impl Iterator<Item = (u64, u64)> {

@@ -509,8 +509,8 @@ fn signed_file(
         return Ok(SignedFile { size: None, digests });
     };
     let mut size = 0;
-    for (_, (start, end), _) in pieces {
-        let shard = format!("{name}:{start}:{end}");
+    for (_, range @ (start, end), _) in pieces {
+        let shard = method.resource_name(name, *range);
         if *start < size {
             return Err(malformed(format!("the shard {shard:?} overlaps another or stands twice")));
         }

@@ -4,8 +4,10 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use bulla::{Fault, ModelPath};
+use bulla::{Fault, ModelPath, Printable};
 use zeroize::Zeroizing;
+
+use crate::problem::Problem;
 
 /// Reads a file up to a limit, plus one byte so that the reader of its contents can tell.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
@@ -57,6 +59,24 @@ pub(crate) fn may_write(output: &Path) -> Result<(), Fault> {
     };
     rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
         .map_err(|e| Fault::io("write", output, e.into()))
+}
+
+/// Whether a file may be written over: a mistyped name must not cost the user a file. So nothing may be
+/// there, or what is `ours`: of the kind that is written, which `kind` names.
+pub(crate) fn may_replace(
+    path: &Path,
+    limit: u64,
+    kind: &str,
+    ours: impl FnOnce(&[u8]) -> bool,
+    hint: impl FnOnce() -> String,
+) -> Result<(), Problem> {
+    match read_found(path, limit)? {
+        Some(there) if !ours(&there) => {
+            let shown = Printable(&path.to_string_lossy()).to_string();
+            Err(Problem::usage(format!("{shown} exists and is not {kind}"), hint()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where a file lies inside a model; `None` if it lies outside.

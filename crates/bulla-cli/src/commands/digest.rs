@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use bulla::model::Part;
+use bulla::model::{Part, PartialManifest};
 use bulla::report::Digests;
 use bulla::sign::Known;
 use bulla::{Access, Existing, LocalModel, Manifest, ModelSource as _, Printable};
@@ -110,21 +110,6 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     Ok(Verdict::Yes)
 }
 
-/// A mistyped `--output` must not cost the user a file: the model, for one.
-fn may_replace(path: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
-    let limit = limits.bundle_bytes.saturating_mul(2);
-    match files::read_found(path, limit)? {
-        Some(there) if bulla::model::PartialManifest::decode(&there).is_err() => {
-            let shown = Printable(&path.to_string_lossy()).to_string();
-            Err(Problem::usage(
-                format!("{shown} exists and is no part of a model"),
-                "remove it first, or name another file",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct PartReport {
     command: &'static str,
@@ -166,7 +151,13 @@ fn in_part(
     let limits = arguments.work.limits();
     if let Some(path) = to_file {
         files::may_write(path)?;
-        may_replace(path, &limits)?;
+        files::may_replace(
+            path,
+            limits.bundle_bytes.saturating_mul(2),
+            "a part of a model",
+            |there| PartialManifest::decode(there).is_ok(),
+            || "remove it first, or name another file".into(),
+        )?;
     }
     let bar = ui.bar("hashing");
     let work = arguments.work.work(&bar);

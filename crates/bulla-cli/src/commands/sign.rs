@@ -174,23 +174,19 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     Ok(Verdict::Yes)
 }
 
-/// A mistyped `--output`, or another tool's `model.sig`, must not cost the user a file.
+/// Whether the signature may be written there. What is in the usual place may be another tool's `model.sig`.
 fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
-    let Some(there) = files::read_found(output, limits.bundle_bytes)? else { return Ok(()) };
-    if bulla::UnverifiedBundle::parse(&there, limits).is_ok() {
-        return Ok(());
-    }
-    let usual = files::signature_of(model);
-    let hint = if output == usual {
-        "look at it and remove it, or write the signature elsewhere with --output".into()
-    } else {
+    let ours = |there: &[u8]| bulla::UnverifiedBundle::parse(there, limits).is_ok();
+    let hint = || {
+        let usual = files::signature_of(model);
+        if output == usual {
+            return "look at it and remove it, or write the signature elsewhere with --output"
+                .into();
+        }
         let usual = usual.to_string_lossy();
         format!("remove it first, or leave --output out to write {}", Printable(&usual))
     };
-    Err(Problem::usage(
-        format!("{} exists and is not a model signature", Printable(&output.to_string_lossy())),
-        hint,
-    ))
+    files::may_replace(output, limits.bundle_bytes, "a model signature", ours, hint)
 }
 
 fn report(

@@ -4,7 +4,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Block, K, State};
+use super::{Block, State, rounds_by_four};
 
 /// Runs each of `N` streams through as many whole blocks as the shortest input has, and says how many
 /// these were.
@@ -53,21 +53,7 @@ pub(super) fn compress<const N: usize>(states: &mut [State; N], inputs: &[&[Bloc
                 }
             };
         }
-        let [first, rest @ ..] = &K;
-        rounds!(first, 0);
-        rounds!(first, 1);
-        rounds!(first, 2);
-        rounds!(first, 3);
-        for k in rest {
-            extend!(0);
-            rounds!(k, 0);
-            extend!(1);
-            rounds!(k, 1);
-            extend!(2);
-            rounds!(k, 2);
-            extend!(3);
-            rounds!(k, 3);
-        }
+        rounds_by_four!(rounds, extend);
         for i in 0..N {
             abcd[i] = vaddq_u32(abcd[i], before.0[i]);
             efgh[i] = vaddq_u32(efgh[i], before.1[i]);

@@ -96,6 +96,32 @@ fn prefetch<const AHEAD: usize>(block: &Block) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(AHEAD).cast()) }
 }
 
+/// The rounds of a block, for processors that do four at once: `$rounds!(k, q)` with the words of quarter
+/// `q` and its constants in `k`; before that `$extend!(q)`, which has the next words in their place, but for
+/// the first sixteen rounds.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! rounds_by_four {
+    ($rounds:ident, $extend:ident) => {
+        let [first, rest @ ..] = &crate::sha256::K;
+        $rounds!(first, 0);
+        $rounds!(first, 1);
+        $rounds!(first, 2);
+        $rounds!(first, 3);
+        for k in rest {
+            $extend!(0);
+            $rounds!(k, 0);
+            $extend!(1);
+            $rounds!(k, 1);
+            $extend!(2);
+            $rounds!(k, 2);
+            $extend!(3);
+            $rounds!(k, 3);
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use rounds_by_four;
+
 /// One last block, or two.
 struct Padded {
     blocks: [Block; 2],

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, lanes::lane_rounds, prefetch};
+use super::lanes::{CHOOSE, MAJORITY, XOR3, lane_rounds};
+use super::{Block, prefetch};
 
 pub(super) const LANES: usize = 16;
 type V = __m512i;
@@ -25,24 +26,22 @@ fn shr<const N: u32>(a: V) -> V {
     _mm512_srli_epi32::<N>(a)
 }
 
-// The numbers are truth tables: bit 4a + 2b + c is the result for bits a, b, c.
-
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn xor3(a: V, b: V, c: V) -> V {
-    _mm512_ternarylogic_epi32::<0b1001_0110>(a, b, c)
+    _mm512_ternarylogic_epi32::<XOR3>(a, b, c)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn choose(a: V, b: V, c: V) -> V {
-    _mm512_ternarylogic_epi32::<0b1100_1010>(a, b, c)
+    _mm512_ternarylogic_epi32::<CHOOSE>(a, b, c)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn majority(a: V, b: V, c: V) -> V {
-    _mm512_ternarylogic_epi32::<0b1110_1000>(a, b, c)
+    _mm512_ternarylogic_epi32::<MAJORITY>(a, b, c)
 }
 
 #[inline]

@@ -4,6 +4,15 @@
 //! and not a generic function because a function's instructions are chosen by an attribute on itself
 //! (`#[target_feature]`), which a type parameter cannot carry.
 
+// The three-way logic of AVX-512 takes truth tables: bit 4a + 2b + c is the result for bits a, b, c.
+
+/// a ⊕ b ⊕ c
+pub(super) const XOR3: i32 = 0b1001_0110;
+/// b where a is set, else c
+pub(super) const CHOOSE: i32 = 0b1100_1010;
+/// What two of the three have
+pub(super) const MAJORITY: i32 = 0b1110_1000;
+
 /// Defines `compress`, the rounds over the vector type `V` with `LANES` lanes.
 ///
 /// The caller's module has `add`, `rotr::<N, M>` with `N + M == 32`, `shr::<N>`, `xor3`, `choose`, `majority`, `splat`, and

@@ -8,13 +8,31 @@ pub mod bundles;
 pub mod models;
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
-use bulla::Work;
+use bulla::{Failure, Limits, LocalModel, Manifest, Recipe, Work};
 
 /// Two threads, and nobody told.
 #[must_use]
 pub fn work() -> Work<'static> {
     Work::new(NonZeroUsize::new(2).unwrap())
+}
+
+/// Measures a model on the disk, in full.
+///
+/// # Errors
+/// As [`bulla::sign::measure`] has them.
+///
+/// # Panics
+/// When there is no model.
+pub fn measure(
+    model: &Path,
+    recipe: &Recipe,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<Manifest, Failure> {
+    let source = LocalModel::open(model).unwrap();
+    bulla::sign::measure(&source, recipe, bulla::sign::Known::Nothing, limits, work)
 }
 
 /// The time that tests run at.

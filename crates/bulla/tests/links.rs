@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use bulla::{Fault, Limits, LocalModel, Options, Recipe, verify};
 use bulla_testkit::bundles::{TestSigner, statement_of};
-use bulla_testkit::{fault, models, path, refusal, refused, work};
+use bulla_testkit::{fault, measure, models, path, refusal, refused, work};
 
 fn follow() -> Recipe {
     Recipe { follow_symlinks: true, ..Recipe::default() }
@@ -135,9 +135,7 @@ fn links_that_multiply_end() {
     }
     let mut limits = Limits::default();
     limits.linked_entries = 20_000;
-    let source = LocalModel::open(&model).unwrap();
-    let result =
-        bulla::sign::measure(&source, &follow(), bulla::sign::Known::Nothing, &limits, work());
+    let result = measure(&model, &follow(), &limits, work());
     let what = "entries behind symbolic links";
     assert!(matches!(fault(result), Fault::TooMany { what: found, .. } if found == what));
 }
@@ -153,13 +151,6 @@ fn links_that_cost_much_to_resolve_end() {
         let target = "e/../".repeat(800) + &next;
         symlink(target, model.join(&deep).join(format!("l{i}"))).unwrap();
     }
-    let source = LocalModel::open(&model).unwrap();
-    let result = bulla::sign::measure(
-        &source,
-        &follow(),
-        bulla::sign::Known::Nothing,
-        &Limits::default(),
-        work(),
-    );
+    let result = measure(&model, &follow(), &Limits::default(), work());
     assert!(matches!(fault(result), Fault::TooMany { what: "steps through symbolic links", .. }));
 }

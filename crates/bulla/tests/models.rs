@@ -13,7 +13,7 @@ use bulla::{
     Notice, Options, Progress, Recipe, Work, verify,
 };
 use bulla_testkit::bundles::{TestSigner, statement_of};
-use bulla_testkit::{fault, models, path, refusal, refused, work};
+use bulla_testkit::{fault, measure, models, path, refusal, refused, work};
 
 fn follow() -> Recipe {
     Recipe { follow_symlinks: true, ..Recipe::default() }
@@ -237,36 +237,17 @@ fn too_many_shards_are_refused_before_any_work() {
 fn limits_on_the_walk() {
     let folder = tempfile::tempdir().unwrap();
     let model = models::small(folder.path());
-    let source = LocalModel::open(&model).unwrap();
     let mut limits = Limits::default();
     limits.entries = 3;
-    let result = bulla::sign::measure(
-        &source,
-        &Recipe::default(),
-        bulla::sign::Known::Nothing,
-        &limits,
-        work(),
-    );
+    let result = measure(&model, &Recipe::default(), &limits, work());
     assert!(matches!(fault(result), Fault::TooMany { limit: 3, .. }));
     limits.entries = 100;
     limits.name_bytes = 20;
-    let result = bulla::sign::measure(
-        &source,
-        &Recipe::default(),
-        bulla::sign::Known::Nothing,
-        &limits,
-        work(),
-    );
+    let result = measure(&model, &Recipe::default(), &limits, work());
     assert!(matches!(fault(result), Fault::TooMany { what: "bytes of names", .. }));
     limits.name_bytes = 1000;
     limits.depth = 1;
-    let result = bulla::sign::measure(
-        &source,
-        &Recipe::default(),
-        bulla::sign::Known::Nothing,
-        &limits,
-        work(),
-    );
+    let result = measure(&model, &Recipe::default(), &limits, work());
     assert!(matches!(fault(result), Fault::TooDeep { .. }));
 }
 
@@ -289,14 +270,7 @@ fn measured_while(change: impl Fn(&Path) + Sync) -> Fault {
     models::write(&model, &[("weights", &vec![1; 5 << 20])]);
     let meanwhile = Meanwhile(AtomicBool::new(false), || change(&model.join("weights")));
     let work = Work::new(1.try_into().unwrap()).progress(&meanwhile);
-    let source = LocalModel::open(&model).unwrap();
-    fault(bulla::sign::measure(
-        &source,
-        &Recipe::default(),
-        bulla::sign::Known::Nothing,
-        &Limits::default(),
-        work,
-    ))
+    fault(measure(&model, &Recipe::default(), &Limits::default(), work))
 }
 
 #[test]
@@ -384,14 +358,7 @@ fn a_limit_on_the_models_bytes() {
     let model = models::small(folder.path());
     let mut limits = Limits::default();
     limits.model_bytes = 1000;
-    let source = LocalModel::open(&model).unwrap();
-    let result = bulla::sign::measure(
-        &source,
-        &Recipe::default(),
-        bulla::sign::Known::Nothing,
-        &limits,
-        work(),
-    );
+    let result = measure(&model, &Recipe::default(), &limits, work());
     assert!(matches!(fault(result), Fault::ModelTooLarge { limit: 1000, .. }));
 }
 
@@ -411,14 +378,7 @@ fn a_file_that_is_replaced_between_listing_and_reading_is_named() {
             }
         });
         let work = Work::new(1.try_into().unwrap()).progress(&meanwhile);
-        let source = LocalModel::open(&model).unwrap();
-        let result = bulla::sign::measure(
-            &source,
-            &Recipe::default(),
-            bulla::sign::Known::Nothing,
-            &Limits::default(),
-            work,
-        );
+        let result = measure(&model, &Recipe::default(), &Limits::default(), work);
         assert!(matches!(fault(result), Fault::Changed { path } if path == "2-small"));
         let _ = std::fs::remove_file(model.join("2-small"));
         std::fs::write(model.join("2-small"), b"1").unwrap();
@@ -668,15 +628,7 @@ fn rule_1_the_root_binds_no_names_and_the_other_digest_does() {
         ],
     );
     let measure = |name: &str, recipe: &Recipe| {
-        let source = LocalModel::open(&folder.path().join(name)).unwrap();
-        bulla::sign::measure(
-            &source,
-            recipe,
-            bulla::sign::Known::Nothing,
-            &Limits::default(),
-            work(),
-        )
-        .unwrap()
+        measure(&folder.path().join(name), recipe, &Limits::default(), work()).unwrap()
     };
     let (one, two) = (measure("one", &Recipe::default()), measure("two", &Recipe::default()));
     assert_eq!(one.oms_root(), two.oms_root());
@@ -696,20 +648,13 @@ fn rule_1_the_root_binds_no_names_and_the_other_digest_does() {
 fn oms_manifest_v1_is_what_its_definition_says() {
     let folder = tempfile::tempdir().unwrap();
     models::write(folder.path(), &[("model/a\nb", b"1"), ("model/ä", b"")]);
-    let source = LocalModel::open(&folder.path().join("model")).unwrap();
     let recipe = Recipe {
         ignore: [path("x y"), path(".git")].into(),
         follow_symlinks: true,
         ..Recipe::default()
     };
-    let manifest = bulla::sign::measure(
-        &source,
-        &recipe,
-        bulla::sign::Known::Nothing,
-        &Limits::default(),
-        work(),
-    )
-    .unwrap();
+    let model = folder.path().join("model");
+    let manifest = measure(&model, &recipe, &Limits::default(), work()).unwrap();
     let text = "oms-manifest-v1 files sha256 0 true\n\
         ignore 4 .git\n\
         ignore 3 x y\n\

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bulla::model::Method;
 use bulla::{
-    Backend, Engine, Fault, HashAlgorithm, Limits, LocalModel, Manifest, Mapper, Progress, Recipe,
-    Work,
+    Backend, Engine, Fault, HashAlgorithm, Limits, Manifest, Mapper, Progress, Recipe, Work,
 };
 use bulla_testkit::models;
 use proptest::prelude::*;
@@ -36,9 +35,7 @@ fn ways<'a>(threads: usize) -> Vec<(String, Work<'a>)> {
 }
 
 fn measure(model: &Path, recipe: &Recipe, work: Work<'_>) -> Manifest {
-    let source = LocalModel::open(model).unwrap();
-    bulla::sign::measure(&source, recipe, bulla::sign::Known::Nothing, &Limits::default(), work)
-        .unwrap()
+    bulla_testkit::measure(model, recipe, &Limits::default(), work).unwrap()
 }
 
 /// Each file read in one go and hashed by itself.
@@ -200,15 +197,8 @@ fn a_file_cut_short_while_it_is_hashed_is_a_fault_and_kills_nobody() {
                 file.set_len(keep).unwrap();
             };
             let told = Told::new(&cut);
-            let source = LocalModel::open(&model).unwrap();
-            let result = bulla::sign::measure(
-                &source,
-                &Recipe::default(),
-                bulla::sign::Known::Nothing,
-                &Limits::default(),
-                work.progress(&told),
-            );
-            match result {
+            let (recipe, limits) = (Recipe::default(), Limits::default());
+            match bulla_testkit::measure(&model, &recipe, &limits, work.progress(&told)) {
                 Err(bulla::Failure::Fault(Fault::Changed { path })) => assert_eq!(path, "weights"),
                 other => panic!("{way}, {keep} bytes kept: {other:?}"),
             }

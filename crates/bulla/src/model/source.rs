@@ -57,10 +57,11 @@ pub trait ModelFile: Send {
     }
 
     /// Whether the byte at this place can be read without waiting for a disk. `false` where that
-    /// cannot be told.
+    /// cannot be told: to ask for bytes that are there already costs little, to wait for each one that is not
+    /// costs much.
     fn is_in_memory(&self, offset: u64) -> bool {
         let _ = offset;
-        true
+        false
     }
 
     /// Has these bytes brought into memory, without waiting for them.

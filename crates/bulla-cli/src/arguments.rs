@@ -171,6 +171,7 @@ pub(crate) struct WorkArguments {
     #[arg(long, value_name = "N", help_heading = "Work")]
     threads: Option<NonZeroUsize>,
     /// Leave the page cache as it was: drop what was read from the disk once it has been hashed
+    #[cfg(target_os = "linux")] // elsewhere it would do nothing
     #[arg(long, help_heading = "Work")]
     no_page_cache: bool,
     /// Largest signature file that is written or read
@@ -193,6 +194,7 @@ impl WorkArguments {
     pub(crate) fn work<'a>(&self, progress: &'a dyn bulla::Progress) -> Work<'a> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut work = Work::new(self.threads.unwrap_or_else(cores)).progress(progress);
+        #[cfg(target_os = "linux")]
         if self.no_page_cache {
             work = work.spare_page_cache();
         }

@@ -86,6 +86,9 @@ impl<'a> Work<'a> {
 
     /// Leaves the page cache as it was: what was not in memory before is dropped when it has been
     /// hashed, so that a large model does not push out what other processes work with.
+    ///
+    /// Linux only: elsewhere a [`LocalModel`](super::LocalModel) drops nothing. A file system that does not
+    /// tell what is in memory loses what was there before, too.
     #[must_use]
     pub fn spare_page_cache(self) -> Self {
         Self { keeps_page_cache: false, ..self }

@@ -82,12 +82,22 @@ pub(crate) fn may_replace(
 /// Where a file lies inside a model; `None` if it lies outside.
 pub(crate) fn inside(model: &Path, file: &Path) -> Option<ModelPath> {
     let root = model.canonicalize().ok()?;
+    ModelPath::parse(place(file)?.strip_prefix(root).ok()?.to_str()?).ok()
+}
+
+/// Whether what is written to `file` takes the place of `other`, or of what a link there leads to.
+pub(crate) fn replaces(file: &Path, other: &Path) -> bool {
+    let file = place(file);
+    file.is_some() && (file == place(other) || file == other.canonicalize().ok())
+}
+
+/// Where a file is or will be, in full. Only its directory is resolved: writing replaces a link at the name.
+fn place(file: &Path) -> Option<PathBuf> {
     let parent = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let file = parent.canonicalize().ok()?.join(file.file_name()?);
-    ModelPath::parse(file.strip_prefix(root).ok()?.to_str()?).ok()
+    Some(parent.canonicalize().ok()?.join(file.file_name()?))
 }
 
 /// Where a model's signature is kept when nobody says otherwise: inside a directory, beside a file.

@@ -1,6 +1,6 @@
 //! Digests that a signer need not compute: a cache of an earlier run, and parts that others measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulla::model::{DigestCache, PartialManifest, Partials};
 use bulla::{Limits, Manifest, Printable, Reason, Refusal};
@@ -29,15 +29,29 @@ pub(crate) struct Cache {
 }
 
 impl CacheArguments {
-    /// Before anything is measured.
-    pub(crate) fn open(&self, model: &std::path::Path) -> Result<Option<Cache>, Problem> {
+    /// Before anything is measured. `output` is what else will be written.
+    pub(crate) fn open(
+        &self,
+        model: &Path,
+        output: Option<&Path>,
+    ) -> Result<Option<Cache>, Problem> {
         let Some(path) = &self.digest_cache else { return Ok(None) };
         let shown = Printable(&path.to_string_lossy()).to_string();
+        let usage = |what: &str, why: &str| {
+            let hint = format!("keep it elsewhere: {why}");
+            Err(Problem::usage(format!("--digest-cache {shown}: {what}"), hint))
+        };
         if files::inside(model, path).is_some() {
-            return Err(Problem::usage(
-                format!("--digest-cache {shown}: it lies inside the model"),
-                "keep it elsewhere: it changes with every run, and is not part of the model",
-            ));
+            let why = "it changes with every run, and is not part of the model";
+            return usage("it lies inside the model", why);
+        }
+        // An empty file, or one that is not there yet, is taken for an empty cache.
+        if files::replaces(path, model) {
+            return usage("it is the model", "it would be written over the model");
+        }
+        if output.is_some_and(|output| files::replaces(path, output)) {
+            let why = "it would be written over the signature";
+            return usage("the signature is written there", why);
         }
         files::may_write(path)?;
         let digests = DigestCache::load(path)?;

@@ -422,3 +422,47 @@ fn a_part_overwrites_parts_and_nothing_else() {
         .run(&["sign", "model", "--key", "signer.key", "--digest-cache", "nowhere/cache.json"], 3);
     assert!(said.contains("nowhere"), "{said}");
 }
+
+/// A cache is written last, and over nothing but a cache.
+#[test]
+fn a_cache_takes_no_other_files_place() {
+    let bench = Bench::new();
+    let folder = bench.folder.path();
+    std::fs::write(folder.join("single.bin"), "model").unwrap();
+    std::fs::write(folder.join("empty.bin"), "").unwrap();
+    std::os::unix::fs::symlink("empty.bin", folder.join("link.bin")).unwrap();
+    std::os::unix::fs::symlink(".", folder.join("here")).unwrap();
+    let sign = |model: &str, cache: &str, options: &[&str], code| {
+        let command = ["sign", model, "--key", "signer.key", "--digest-cache", cache];
+        bench.run(&[&command[..], options].concat(), code)
+    };
+    // The signature's place, named or not, in whatever words.
+    for (model, cache, options) in [
+        ("model", "own.sig", &["--output", "own.sig"][..]),
+        ("model", "./own.sig", &["--output", "here/own.sig"]),
+        ("single.bin", "single.bin.sig", &[]),
+        ("single.bin", "model/../single.bin.sig", &[]),
+    ] {
+        let said = sign(model, cache, options, 2);
+        assert!(said.contains("the signature is written there"), "{said}");
+    }
+    assert!(!folder.join("own.sig").exists() && !folder.join("single.bin.sig").exists());
+    sign("model", "cache.json", &["--output", "own.sig"], 0);
+    let before = std::fs::read(folder.join("own.sig")).unwrap();
+    sign("model", "own.sig", &["--output", "own.sig"], 2);
+    assert_eq!(std::fs::read(folder.join("own.sig")).unwrap(), before);
+    // A cache at the signature's place stays, too.
+    sign("model", "cache.json", &["--output", "cache.json"], 2);
+
+    // The model itself, which is taken for an empty cache, or for a full one.
+    std::fs::copy(folder.join("cache.json"), folder.join("cache.bin")).unwrap();
+    for model in ["empty.bin", "link.bin", "cache.bin"] {
+        let before = std::fs::read(folder.join(model)).unwrap();
+        let target = model.replace("link", "empty");
+        for cache in [&target, &format!("here/{target}"), model] {
+            bench.run(&["digest", model, "--digest-cache", cache], 2);
+            sign(model, cache, &[], 2);
+        }
+        assert_eq!(std::fs::read(folder.join(model)).unwrap(), before);
+    }
+}

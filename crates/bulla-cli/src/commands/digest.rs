@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     if let Some(part) = arguments.partition {
         return in_part(arguments, &source, recipe, part, ui);
     }
-    let cache = arguments.cache.open(&arguments.model)?;
+    let cache = arguments.cache.open(&arguments.model, None)?;
     let bar = ui.bar("hashing");
     let limits = arguments.work.limits();
     let known = cache.as_ref().map_or(Known::Nothing, |cache| Known::Cache(&cache.digests));

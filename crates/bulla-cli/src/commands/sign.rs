@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let to_stdout = arguments.output.as_deref() == Some(Path::new("-"));
     let output = arguments.output.clone().unwrap_or_else(|| files::signature_of(model));
 
-    let cache = arguments.cache.open(model)?;
+    let cache = arguments.cache.open(model, (!to_stdout).then_some(&*output))?;
     let partials = arguments.partials.read(&limits)?;
     let mut recipe = match &partials {
         Some(partials) => partials.recipe().clone(),

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use bulla::model::Method;
+use bulla::model::{Found, Identity, Layout, Listing, Method, ModelFile, Scope};
 use bulla::{
-    Backend, Engine, Fault, HashAlgorithm, Limits, Manifest, Mapper, Progress, Recipe, Work,
+    Backend, Engine, Fault, HashAlgorithm, Limits, Manifest, Mapper, ModelSource, Progress, Recipe,
+    Work,
 };
-use bulla_testkit::models;
+use bulla_testkit::{models, path};
 use proptest::prelude::*;
 
 /// Every way to read and to hash that this machine has.
@@ -256,5 +258,181 @@ fn the_page_cache_is_spared_when_asked() {
         measure(&model, &Recipe::default(), work.spare_page_cache());
         // Most of it: the system may take some back at any time.
         assert!(cached(&big) > before / 2, "{way}: what was in memory before was dropped");
+    }
+}
+
+/// What a [`Recording`] model says of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InMemory {
+    All,
+    None,
+    /// None until somebody looks at the file: then the system reads ahead by itself.
+    OnceLooked,
+}
+
+/// What is asked of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Look,
+    Fetch,
+    Read,
+    Forget,
+}
+
+/// What was asked, from where to where, in order.
+type Calls = Vec<(Asked, u64, u64)>;
+
+/// A model of zeros, which says what is in memory and records what is asked of each file.
+#[derive(Debug, Clone)]
+struct Recording {
+    lengths: Vec<u64>,
+    in_memory: InMemory,
+    calls: Arc<Mutex<Vec<Calls>>>,
+}
+
+struct RecordingFile(Recording, usize);
+
+impl Recording {
+    fn identity(&self, file: usize) -> Identity {
+        Identity { size: self.lengths[file], times: [1; 4], place: [1, file as u64] }
+    }
+}
+
+impl ModelSource for Recording {
+    fn name(&self) -> &str {
+        "recording"
+    }
+    fn layout(&self) -> Layout {
+        Layout::Directory
+    }
+    fn list(&self, _: &Scope<'_>, _: &Limits) -> Result<Listing, Fault> {
+        let found = |file| Found::new(path(&format!("{file:02}")), self.identity(file));
+        Ok(Listing { files: (0..self.lengths.len()).map(found).collect(), ..Listing::default() })
+    }
+    fn open(&self, file: &Found) -> Result<Box<dyn ModelFile>, Fault> {
+        Ok(Box::new(RecordingFile(self.clone(), file.path.as_str().parse().unwrap())))
+    }
+}
+
+impl RecordingFile {
+    /// Records a call; returns whether it is the first of its kind.
+    fn record(&self, what: Asked, from: u64, length: u64) -> bool {
+        let calls = &mut self.0.calls.lock().unwrap()[self.1];
+        let is_first = calls.iter().all(|call| call.0 != what);
+        calls.push((what, from, from + length));
+        is_first
+    }
+}
+
+impl ModelFile for RecordingFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        buffer.fill(0);
+        self.record(Asked::Read, offset, buffer.len() as u64);
+        Ok(buffer.len())
+    }
+    fn identity(&self) -> std::io::Result<Identity> {
+        Ok(self.0.identity(self.1))
+    }
+    fn is_in_memory(&self, offset: u64) -> bool {
+        let is_first = self.record(Asked::Look, offset, 1);
+        match self.0.in_memory {
+            InMemory::All => true,
+            InMemory::None => false,
+            InMemory::OnceLooked => !is_first,
+        }
+    }
+    fn fetch(&self, offset: u64, length: u64) {
+        self.record(Asked::Fetch, offset, length);
+    }
+    fn forget(&self, offset: u64, length: u64) {
+        self.record(Asked::Forget, offset, length);
+    }
+}
+
+/// Measures files of zeros, and returns what was asked of each.
+fn asked(
+    lengths: &[u64],
+    in_memory: InMemory,
+    method: Method,
+    threads: usize,
+    sparing: bool,
+) -> Vec<Calls> {
+    let calls = Arc::new(Mutex::new(vec![Vec::new(); lengths.len()]));
+    let source = Recording { lengths: lengths.to_vec(), in_memory, calls };
+    let work = Work::new(threads.try_into().unwrap());
+    let work = if sparing { work.spare_page_cache() } else { work };
+    let recipe = Recipe { method, ..Recipe::default() };
+    let files = source.list(&Scope::to_sign(&recipe), &Limits::default()).unwrap().files;
+    Manifest::measure(&source, &recipe, files, work).unwrap();
+    std::mem::take(&mut *source.calls.lock().unwrap())
+}
+
+/// Which bytes were asked for in one way, in order; what touches is one.
+fn bytes_of(calls: &[(Asked, u64, u64)], what: Asked) -> Vec<(u64, u64)> {
+    let mut all: Vec<(u64, u64)> =
+        calls.iter().filter(|call| call.0 == what).map(|call| (call.1, call.2)).collect();
+    all.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in all {
+        match joined.last_mut().filter(|last| last.1 >= from) {
+            Some(last) => last.1 = last.1.max(to),
+            None => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
+/// Files from this length on are looked at, mapped and fetched.
+const LONG: u64 = 256 << 10;
+const LENGTHS: [u64; 7] = [150 << 20, (30 << 20) + 5, 5 << 20, LONG, LONG - 1, 1, 0];
+
+#[test]
+fn bytes_in_memory_are_neither_fetched_nor_let_go() {
+    for (threads, sparing) in [(1, false), (1, true), (2, false), (2, true)] {
+        for calls in asked(&LENGTHS, InMemory::All, Method::Files, threads, sparing) {
+            let idle = [Asked::Fetch, Asked::Forget].map(|what| bytes_of(&calls, what));
+            assert_eq!(idle, [vec![], vec![]]);
+        }
+    }
+}
+
+/// Every byte is fetched once, before it is read, and let go after that if the page cache is spared.
+#[test]
+fn bytes_not_in_memory_are_fetched_ahead_and_let_go_if_asked() {
+    let shards = Method::Shards((20 << 20).try_into().unwrap());
+    for (in_memory, method) in [
+        (InMemory::None, Method::Files),
+        (InMemory::None, shards),
+        (InMemory::OnceLooked, Method::Files),
+    ] {
+        for (threads, sparing) in [(1, false), (1, true), (2, false), (2, true)] {
+            let all = asked(&LENGTHS, in_memory, method, threads, sparing);
+            for (calls, length) in all.iter().zip(LENGTHS) {
+                let what =
+                    format!("{length} bytes, {in_memory:?}, {method:?}, {threads}, {sparing}");
+                let whole: Vec<(u64, u64)> =
+                    Some((0, length)).filter(|_| length > 0).into_iter().collect();
+                assert_eq!(bytes_of(calls, Asked::Read), whole, "{what}");
+                // Short files are not worth a look, unless they have to be let go.
+                let fetched = if length >= LONG || sparing { whole } else { vec![] };
+                assert_eq!(bytes_of(calls, Asked::Fetch), fetched, "{what}");
+                let forgotten = if sparing { fetched.clone() } else { vec![] };
+                assert_eq!(bytes_of(calls, Asked::Forget), forgotten, "{what}");
+                for (index, &(now, from, to)) in calls.iter().enumerate() {
+                    let were = |what| {
+                        bytes_of(&calls[..index], what).iter().any(|b| b.0 <= from && to <= b.1)
+                    };
+                    let is_new =
+                        calls[..index].iter().all(|c| c.0 != now || c.2 <= from || to <= c.1);
+                    let in_order = match now {
+                        Asked::Look => true,
+                        Asked::Fetch => is_new,
+                        Asked::Read => fetched.is_empty() || were(Asked::Fetch),
+                        Asked::Forget => were(Asked::Read),
+                    };
+                    assert!(in_order, "{what}: {now:?} {from} to {to}");
+                }
+            }
+        }
     }
 }

@@ -151,15 +151,21 @@ impl DigestCache {
     /// # Errors
     /// [`Fault::Io`]; what was there before is then untouched.
     pub fn store(&self, path: &Path) -> Result<(), Fault> {
+        let bytes = self.encode_within(CACHE_ENTRIES, CACHE_BYTES);
+        store(path, &bytes, Access::Private, Existing::Replace)
+    }
+
+    /// As much of it as fits.
+    fn encode_within(&self, most_entries: usize, most_bytes: u64) -> Vec<u8> {
         let mut bytes = self.encode(|_| true);
-        if self.entries.len() > CACHE_ENTRIES || bytes.len() as u64 > CACHE_BYTES {
+        if self.entries.len() > most_entries || bytes.len() as u64 > most_bytes {
             // What other models left here goes first.
             bytes = self.encode(|entry| entry.seen);
         }
-        if bytes.len() as u64 > CACHE_BYTES {
+        if bytes.len() as u64 > most_bytes {
             bytes = self.encode(|_| false);
         }
-        store(path, &bytes, Access::Private, Existing::Replace)
+        bytes
     }
 
     fn encode(&self, keep: impl Fn(&Entry) -> bool) -> Vec<u8> {
@@ -231,7 +237,10 @@ fn is_settled(identity: &Identity, started: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::model::Layout;
 
     #[test]
     fn rule_5_what_was_just_written_is_not_remembered() {
@@ -250,6 +259,39 @@ mod tests {
         assert!(is_settled(&at(999_997, 0), started));
         // Before 1970.
         assert!(is_settled(&at((-5i64).cast_unsigned(), 5), started));
+        // The modification time can be set, the change time cannot; either may be the later one.
+        for times in [[5, 5, 1_000_000, 5], [1_000_000, 5, 5, 5]] {
+            assert!(!is_settled(&Identity { times, ..at(5, 5) }, started));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_goes_the_oldest_first() {
+        let mut cache = DigestCache::default();
+        for inode in 0..10 {
+            let place = [1, inode];
+            let identity = Identity { size: 1, times: [1; 4], place };
+            let digests = vec![Digest::sha256(b"1")];
+            let (hash, seen) = (HashAlgorithm::Sha256, inode < 3);
+            cache.entries.insert(place, Entry { identity, hash, shard_size: 0, digests, seen });
+        }
+        let kept = |cache: &DigestCache, entries, bytes| {
+            DigestCache::decode(&cache.encode_within(entries, bytes)).unwrap().entries.len()
+        };
+        let all = cache.encode(|_| true).len() as u64;
+        let seen = cache.encode(|entry| entry.seen).len() as u64;
+        assert_eq!(kept(&cache, 10, all), 10);
+        assert_eq!([kept(&cache, 9, all), kept(&cache, 10, all - 1)], [3, 3]);
+        assert_eq!([kept(&cache, 10, seen), kept(&cache, 10, seen - 1)], [3, 0]);
+        // After another model all of these are old.
+        let other = Manifest {
+            name: "other".into(),
+            layout: Layout::Directory,
+            recipe: Recipe::default(),
+            files: BTreeMap::new(),
+        };
+        cache.remember(&other, Timestamp::UNIX_EPOCH);
+        assert_eq!(kept(&cache, 9, all), 0);
     }
 
     #[test]

@@ -551,6 +551,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn small_files_are_shared_out_too() {
+        // By their bytes alone all of the small ones would be one part's, and all empty ones.
+        for small in [0, 1000] {
+            let lengths: Vec<u64> = std::iter::once(10_000_000).chain([small; 1000]).collect();
+            for index in 0..2 {
+                let mine = Part { index, of: 2 }.shares(&lengths);
+                let count = mine.into_iter().filter(|mine| *mine).count();
+                assert!((400..=600).contains(&count), "{count} of {small} bytes");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn all_parts_together_have_each_digest_once(

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bulla::model::{Found, Identity, Layout, Listing, Method, ModelFile, Scope};
 use bulla::{
     Compatibility, Fault, HashAlgorithm, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel,
-    Notice, Options, Progress, Recipe, Work, verify,
+    Manifest, ModelSource, Notice, Options, Progress, Recipe, Work, verify,
 };
 use bulla_testkit::bundles::{TestSigner, statement_of};
 use bulla_testkit::{fault, measure, models, path, refusal, refused, work};
@@ -383,6 +383,19 @@ fn a_file_that_is_replaced_between_listing_and_reading_is_named() {
         let _ = std::fs::remove_file(model.join("2-small"));
         std::fs::write(model.join("2-small"), b"1").unwrap();
     }
+}
+
+/// Nothing is read of it, and yet it has to be there.
+#[test]
+fn an_empty_file_that_is_gone_when_it_is_measured_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = models::small(folder.path());
+    let source = LocalModel::open(&model).unwrap();
+    let recipe = Recipe::default();
+    let files = source.list(&Scope::to_sign(&recipe), &Limits::default()).unwrap().files;
+    std::fs::remove_file(model.join("empty")).unwrap();
+    let result = Manifest::measure(&source, &recipe, files, work());
+    assert!(matches!(result, Err(Fault::Changed { path }) if path == "empty"));
 }
 
 #[test]

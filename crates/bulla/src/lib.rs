@@ -63,7 +63,7 @@ pub mod verify;
 
 pub use jiff;
 
-pub use bulla_hash::mapping::Mapper;
+pub use bulla_hash::mapping::{Mapper, Mapping};
 pub use bulla_hash::sha256::{Backend, Engine};
 pub use bundle::{Evidence, LogEntry, UnverifiedBundle, UnverifiedFileSignature};
 pub use digest::{Digest, HashAlgorithm, Hasher};

@@ -1,14 +1,15 @@
 //! However a model is read, and whatever computes its hashes, the digests are the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bulla::model::{Found, Identity, Layout, Listing, Method, ModelFile, Scope};
 use bulla::{
-    Backend, Engine, Fault, HashAlgorithm, Limits, Manifest, Mapper, ModelSource, Progress, Recipe,
-    Work,
+    Backend, Engine, Fault, HashAlgorithm, Limits, Manifest, Mapper, Mapping, ModelSource,
+    Progress, Recipe, Work,
 };
 use bulla_testkit::{models, path};
 use proptest::prelude::*;
@@ -211,6 +212,58 @@ fn a_file_cut_short_while_it_is_hashed_is_a_fault_and_kills_nobody() {
                 .set_len(200 << 20)
                 .unwrap();
         }
+    }
+}
+
+/// A file whose bytes cannot be read once it is mapped, and which does not look changed: a failing disk.
+#[derive(Debug)]
+struct Failing;
+
+struct FailingFile;
+
+const FAILING: Identity = Identity { size: 1 << 20, times: [1; 4], place: [1; 2] };
+
+impl ModelSource for Failing {
+    fn name(&self) -> &str {
+        "failing"
+    }
+    fn layout(&self) -> Layout {
+        Layout::Directory
+    }
+    fn list(&self, _: &Scope<'_>, _: &Limits) -> Result<Listing, Fault> {
+        Ok(Listing { files: vec![Found::new(path("weights"), FAILING)], ..Listing::default() })
+    }
+    fn open(&self, _: &Found) -> Result<Box<dyn ModelFile>, Fault> {
+        Ok(Box::new(FailingFile))
+    }
+}
+
+impl ModelFile for FailingFile {
+    fn read_at(&self, _: &mut [u8], _: u64) -> std::io::Result<usize> {
+        panic!("it is mapped")
+    }
+    fn identity(&self) -> std::io::Result<Identity> {
+        Ok(FAILING)
+    }
+    fn map(&self, mapper: Mapper, offset: u64, length: usize) -> std::io::Result<Mapping> {
+        let file = tempfile::tempfile()?;
+        file.set_len(FAILING.size)?;
+        let mapping = mapper.map(file.as_fd(), offset, length);
+        file.set_len(5000)?;
+        mapping
+    }
+}
+
+#[test]
+fn mapped_bytes_that_cannot_be_read_are_a_fault() {
+    let work = Work::new(1.try_into().unwrap()).map_files(Mapper::install().unwrap());
+    let files = vec![Found::new(path("weights"), FAILING)];
+    match Manifest::measure(&Failing, &Recipe::default(), files, work) {
+        Err(fault @ Fault::Io { .. }) => {
+            let said = fault.to_string();
+            assert_eq!(said, "cannot read weights: not all of its bytes could be read");
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -290,6 +290,7 @@ mod tests {
             assert!(mapping.is_whole());
         }
         assert!(mapper.map(file.as_fd(), 0, 0).is_err());
+        assert!(mapper.map(file.as_fd(), 5, 0).is_err());
         assert!(mapper.map(file.as_fd(), u64::MAX, 1).is_err());
     }
 
@@ -297,17 +298,98 @@ mod tests {
     fn a_file_cut_short_under_its_mapping_reads_as_zeros_and_is_told() {
         let file = file(&vec![7; 1 << 20]);
         let mapper = Mapper::install().unwrap();
-        let cut = mapper.map(file.as_fd(), 0, 1 << 20).unwrap();
-        let other = mapper.map(file.as_fd(), 0, 4096).unwrap();
+        let map = || mapper.map(file.as_fd(), 0, 1 << 20).unwrap();
+        // Others stand before it and after it in the table. Systems give out addresses from above: where the
+        // first one was, the one that is cut short comes to lie above an earlier one.
+        let (above, first) = (map(), map());
+        let below = map();
+        drop(first);
+        let cut = map();
+        let others = [above, below, map()];
         file.set_len(5000).unwrap();
         let sum: u64 = cut.bytes().iter().map(|&b| u64::from(b)).sum();
         assert_eq!(sum, 7 * 5000, "the rest of the last page is zeros, as is all that follows");
         assert!(!cut.is_whole());
-        assert!(other.is_whole());
+        assert!(others.iter().all(Mapping::is_whole));
         drop(cut);
-        // The same place in the table serves again, and knows nothing of what was.
-        let again = mapper.map(file.as_fd(), 0, 5000).unwrap();
-        assert!(again.bytes().iter().all(|&b| b == 7));
-        assert!(again.is_whole());
+        // Its place in the table serves again, as all others do, and knows nothing of what was.
+        for _ in 0..2 * SLOTS {
+            let again = mapper.map(file.as_fd(), 0, 5000).unwrap();
+            assert!(again.bytes().iter().all(|&b| b == 7));
+            assert!(again.is_whole());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_takes_no_place() {
+        let mapper = Mapper::install().unwrap();
+        let directory = std::fs::File::open("/").unwrap();
+        for _ in 0..2 * SLOTS {
+            assert!(mapper.map(directory.as_fd(), 0, 1).is_err());
+        }
+        assert!(mapper.map(file(b"1").as_fd(), 0, 1).is_ok());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_dropped_mapping_is_gone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        let is_mapped = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            maps.contains(file.path().to_str().unwrap())
+        };
+        let mapping = Mapper::install().unwrap().map(file.as_file().as_fd(), 0, 4096).unwrap();
+        assert!(is_mapped());
+        drop(mapping);
+        assert!(!is_mapped());
+    }
+
+    /// Somebody else's mapping that is cut short, and a signal that somebody sends, end the process as ever.
+    #[test]
+    fn a_bus_error_that_is_not_ours_ends_the_process() {
+        use std::os::unix::process::ExitStatusExt as _;
+        const WHICH: &str = "BULLA_TEST_BUS_ERROR";
+        match std::env::var(WHICH).as_deref() {
+            Err(_) => {
+                for which in ["sent", "mapped"] {
+                    let name = "mapping::tests::a_bus_error_that_is_not_ours_ends_the_process";
+                    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                        .args(["--exact", name])
+                        .env(WHICH, which)
+                        .stdout(std::process::Stdio::null())
+                        .spawn()
+                        .unwrap();
+                    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+                    while child.try_wait().unwrap().is_none() {
+                        if std::time::Instant::now() > end {
+                            child.kill().unwrap();
+                        }
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                    }
+                    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGBUS), "{which}");
+                }
+            }
+            Ok(which) => {
+                let mapper = Mapper::install().unwrap();
+                let file = file(&[7; 8192]);
+                let ours = mapper.map(file.as_fd(), 0, 8192).unwrap();
+                if which == "sent" {
+                    // SAFETY: no arguments in memory.
+                    unsafe { libc::raise(libc::SIGBUS) };
+                } else {
+                    // SAFETY: a new mapping, of which a byte is read that the file once had.
+                    unsafe {
+                        let (fd, flags) = (file.as_raw_fd(), libc::MAP_SHARED);
+                        let null = std::ptr::null_mut();
+                        let theirs = libc::mmap(null, 8192, libc::PROT_READ, flags, fd, 0);
+                        assert_ne!(theirs, libc::MAP_FAILED);
+                        file.set_len(0).unwrap();
+                        std::hint::black_box(theirs.cast::<u8>().read_volatile());
+                    }
+                }
+                drop(ours);
+            }
+        }
     }
 }

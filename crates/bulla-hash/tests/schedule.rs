@@ -34,8 +34,9 @@ fn run(lengths: &[u64], speeds: &[usize], threads: usize) -> Vec<usize> {
                 while let Some(turns) = worker.next(std::mem::take(&mut unfinished)) {
                     assert!(!turns.is_empty());
                     for Turn { stream, at, length, is_last, state } in turns {
-                        // Each turn begins where the last one ended.
+                        // Each turn begins where the last one ended, at a whole page.
                         assert_eq!(at, state.map_or(0, |Hashed(bytes)| bytes));
+                        assert_eq!(at % (64 << 10), 0);
                         let end = at + length;
                         assert_eq!(is_last, end == lengths[stream]);
                         assert!(length > 0 || lengths[stream] == 0);
@@ -107,6 +108,48 @@ fn a_thread_that_dies_with_streams_in_its_hands_stops_the_others() {
         drop(dies);
         other.join().unwrap();
     });
+}
+
+/// What the others have may come back, and wants every thread that there is.
+#[test]
+fn a_thread_waits_for_what_others_have() {
+    let queue: Queue<Hashed> = Queue::new(vec![1 << 20], FLAT, 2);
+    let (mut has, mut waits) = (queue.worker(), queue.worker());
+    assert_eq!(has.next(Vec::new()).unwrap().len(), 1);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(move || waits.next(Vec::new()).is_none());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!other.is_finished());
+        // It ends when the stream has.
+        let end = 1 << 20;
+        let mut turn = has.next(vec![(0, end - 1, Hashed(end - 1))]);
+        assert!(turn.take().unwrap()[0].is_last);
+        assert!(has.next(Vec::new()).is_none());
+        assert!(other.join().unwrap());
+    });
+}
+
+/// The first batch of a queue for one thread: its streams, and their bytes.
+fn first_batch(lengths: Vec<u64>) -> (usize, u64) {
+    let queue: Queue<Hashed> = Queue::new(lengths, &lanes(), 1);
+    let turns = queue.worker().next(Vec::new()).unwrap();
+    (turns.len(), turns.iter().map(|turn| turn.length).sum())
+}
+
+/// Every stream of a batch is a file that is opened, and its bytes are asked for ahead.
+#[test]
+fn a_batch_is_bounded() {
+    // In bytes, however long the streams are.
+    let (streams, bytes) = first_batch(vec![1 << 40; 32]);
+    assert!(streams == 16 && bytes <= 64 << 20, "{streams}, {bytes}");
+    let (streams, bytes) = first_batch(vec![1 << 40]);
+    assert!(streams == 1 && bytes <= 64 << 20, "{streams}, {bytes}");
+    // In streams, however short they are; only the shortest go beyond the lanes.
+    assert_eq!(first_batch(vec![1; 100_000]), (256, 256));
+    assert_eq!(first_batch(vec![100 << 10; 1000]).0, 16);
+    // Not all at once of what would do for all threads.
+    let (_, bytes) = first_batch(vec![60 << 10; 200]);
+    assert!(bytes <= 200 * (60 << 10) / 4 + (60 << 10), "{bytes}");
 }
 
 #[test]

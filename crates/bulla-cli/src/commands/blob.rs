@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bulla::blob::{self, Blob, SignedFile, UnverifiedFileSignature};
-use bulla::report::{self, EvidenceReport, SignedByReport, failure_report};
+use bulla::report::{self, EvidenceReport, SignedByReport};
 use bulla::text::bytes;
 use bulla::{
     Access, Authenticated, BlobSource, Digest, Existing, Failure, HashAlgorithm, Limits, Printable,
@@ -84,8 +84,8 @@ struct Verify {
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   bulla blob verify weights.bin --key signer.pub
-  bulla blob verify weights.bin --signature weights.bin.sig --key cosign.pub
-  bulla blob verify weights.bin --identity alice@example.com --identity-provider https://accounts.google.com";
+  bulla blob verify weights.bin --signature weights.bin.sig --key signer.pub
+  bulla blob verify weights.bin --identity a@example.com --identity-provider https://idp.example";
 
 #[derive(Debug, Serialize)]
 struct SignReport {
@@ -184,7 +184,9 @@ fn sign(arguments: &Sign, ui: &Ui) -> Outcome {
         files::may_write(path)?;
     }
     if !to_stdout {
-        may_replace(&output, &limits)?;
+        let ours = |there: &[u8]| UnverifiedFileSignature::parse(there, None, &limits).is_ok();
+        let hint = || "remove it first, or write the signature elsewhere with --output".into();
+        files::may_replace(&output, limits.bundle_bytes, "a signature of a file", ours, hint)?;
     }
     let source = NamedFile::new(&arguments.file);
     let signer = arguments.signer.signer(&limits, ui)?;
@@ -193,7 +195,7 @@ fn sign(arguments: &Sign, ui: &Ui) -> Outcome {
     let (signed_by, evidence) = signer.signed_by(&signed.key, |trust| {
         let read = UnverifiedFileSignature::parse(&signed.bundle, None, &limits)?;
         let now = jiff::Timestamp::now();
-        // Read once more? No: the digest that was signed is the one to check.
+        // The digest that was signed is the one to check: the file is not read again.
         let checked = read.verify(&Blob::Sha256(signed.digest), trust, now, &limits)?;
         Ok(said(&checked))
     })?;
@@ -234,18 +236,6 @@ fn sign(arguments: &Sign, ui: &Ui) -> Outcome {
         writeln!(out, "  signature  {}", Printable(&report.signature))
     })?;
     Ok(Verdict::Yes)
-}
-
-/// A mistyped `--output` must not cost the user a file.
-fn may_replace(output: &Path, limits: &Limits) -> Result<(), Problem> {
-    let Some(there) = files::read_found(output, limits.bundle_bytes)? else { return Ok(()) };
-    if UnverifiedFileSignature::parse(&there, None, limits).is_ok() {
-        return Ok(());
-    }
-    Err(Problem::usage(
-        format!("{} exists and is not a signature of a file", Printable(&output.to_string_lossy())),
-        "remove it first, or write the signature elsewhere with --output",
-    ))
 }
 
 fn said(checked: &Authenticated<Digest>) -> (SignedByReport, Vec<EvidenceReport>) {
@@ -292,10 +282,7 @@ fn verify(arguments: &Verify, ui: &Ui) -> Outcome {
         .and_then(|signature| signature.verify(&blob, &trust, now, &limits));
     let checked = match checked {
         Ok(checked) => checked,
-        Err(failure) => {
-            let _ = failure_report(&failure);
-            return Err(Problem::about(source.name.clone(), failure));
-        }
+        Err(failure) => return Err(Problem::about(source.name.clone(), failure)),
     };
     let (signed_by, evidence) = said(&checked);
     let report = VerifyReport {

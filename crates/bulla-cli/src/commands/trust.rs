@@ -50,7 +50,7 @@ struct Update {
 const UPDATE_EXAMPLES: &str = "\
 Examples:
   bulla trust update
-  bulla trust update --url https://tuf.example.com --root root.json --output trusted_root.json";
+  bulla trust update --url https://tuf.example.com --root root.json --output new_root.json";
 
 /// Show whom a trusted root lists
 #[derive(Debug, Args)]

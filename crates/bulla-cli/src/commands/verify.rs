@@ -50,7 +50,7 @@ Examples:
   bulla verify my-model --key signer.pub
   bulla verify my-model other-model --key signer.pub --key former.pub
   bulla verify certified-model --ca root.pem --signer team@example.com
-  bulla verify keyless-model --identity alice@example.com --identity-provider https://accounts.google.com
+  bulla verify keyless-model --identity a@example.com --identity-provider https://idp.example
   bulla verify my-model --key signer.pub --only weights.bin
   bulla verify my-model --key signer.pub --partition 0/4";
 

@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod bundles;
 pub mod models;
+pub mod stamps;
 
 use std::num::NonZeroUsize;
 use std::path::Path;

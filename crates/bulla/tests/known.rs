@@ -96,6 +96,27 @@ fn a_cache_is_for_one_recipe() {
 }
 
 #[test]
+fn a_cache_with_too_many_digests_of_a_file_or_too_few_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights");
+    std::fs::write(&file, [7; 10]).unwrap();
+    let recipe = Recipe { method: Method::Shards(5.try_into().unwrap()), ..Recipe::default() };
+    let mut digests = DigestCache::default();
+    digests.remember(&measure(&file, &recipe, Known::Nothing).0, later());
+    let cache = folder.path().join("cache");
+    digests.store(&cache).unwrap();
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&cache).unwrap()).unwrap();
+    let one = json["entries"][0]["digests"][0].clone();
+    for (count, expected) in [(0, 10), (1, 10), (2, 0), (3, 10)] {
+        json["entries"][0]["digests"] = vec![one.clone(); count].into();
+        let digests = DigestCache::decode(json.to_string().as_bytes()).unwrap();
+        let (_, read) = measure(&file, &recipe, Known::Cache(&digests));
+        assert_eq!(read, expected, "{count} digests");
+    }
+}
+
+#[test]
 fn rule_5_a_file_with_its_old_size_and_times_but_another_inode_is_hashed() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
@@ -163,6 +184,10 @@ fn rule_5_only_the_owner_may_write_the_cache() {
     std::os::unix::fs::symlink(&cache, &link).unwrap();
     assert!(no_cache(&link).contains("symbolic link"));
     assert!(no_cache(folder.path()).contains("not a regular file"));
+    let fifo = folder.path().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).unwrap();
+    assert!(no_cache(&fifo).contains("not a regular file"), "and nobody waits for a writer");
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&cache, Some(65_534), None).unwrap();
         assert!(no_cache(&cache).contains("belongs to user 65534"));
@@ -311,30 +336,33 @@ fn rule_5_parts_that_do_not_belong_together_are_refused() {
 
 #[test]
 fn rule_5_a_model_that_is_not_what_was_measured_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = model(folder.path());
     let recipe = Recipe::default();
-    let parts = ["0/2", "1/2"].map(|text| partial(&model, &recipe, text, ""));
-    let partials = Partials::join(named(parts.into()), None).unwrap();
-    let measure = |model: &Path, recipe: &Recipe| {
-        let known = Known::Partials(&partials);
-        bulla::sign::measure(&open(model), recipe, known, &Limits::default(), work())
-    };
-    assert!(measure(&model, &recipe).is_ok());
-    let blake3 = Recipe { hash: HashAlgorithm::Blake3, ..Recipe::default() };
-    assert_eq!(refused(measure(&model, &blake3)), ["partials-of-other-model"]);
+    // A name for the run is for copies of the same files, and excuses nothing else.
+    for job in ["", "a"] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = model(folder.path());
+        let parts = ["0/2", "1/2"].map(|text| partial(&model, &recipe, text, job));
+        let partials = Partials::join(named(parts.into()), None).unwrap();
+        let measure = |model: &Path, recipe: &Recipe| {
+            let known = Known::Partials(&partials);
+            bulla::sign::measure(&open(model), recipe, known, &Limits::default(), work())
+        };
+        assert!(measure(&model, &recipe).is_ok());
+        let blake3 = Recipe { hash: HashAlgorithm::Blake3, ..Recipe::default() };
+        assert_eq!(refused(measure(&model, &blake3)), ["partials-of-other-model"]);
 
-    let renamed = folder.path().join("renamed");
-    std::fs::rename(&model, &renamed).unwrap();
-    assert_eq!(refused(measure(&renamed, &recipe)), ["partials-of-other-model"]);
-    std::fs::rename(&renamed, &model).unwrap();
-    assert!(measure(&model, &recipe).is_ok());
+        let renamed = folder.path().join("renamed");
+        std::fs::rename(&model, &renamed).unwrap();
+        assert_eq!(refused(measure(&renamed, &recipe)), ["partials-of-other-model"]);
+        std::fs::rename(&renamed, &model).unwrap();
+        assert!(measure(&model, &recipe).is_ok());
 
-    // Written to since, the size as it was.
-    models::write(&model, &[("0.bin", b"x")]);
-    assert_eq!(refused(measure(&model, &recipe)), ["partials-of-other-model"]);
-    models::write(&model, &[("extra.bin", b"x")]);
-    assert_eq!(refused(measure(&model, &recipe)), ["partials-of-other-model"]);
+        // Written to since, the size as it was.
+        models::write(&model, &[("0.bin", b"x")]);
+        assert_eq!(refused(measure(&model, &recipe)), ["partials-of-other-model"]);
+        models::write(&model, &[("extra.bin", b"x")]);
+        assert_eq!(refused(measure(&model, &recipe)), ["partials-of-other-model"]);
+    }
 }
 
 /// Without a name for the run, the files' change times stand for it: they cannot be put back.

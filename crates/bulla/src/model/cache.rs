@@ -309,5 +309,7 @@ mod tests {
         }
         let entry = br#"{"format":"bulla-digest-cache-v1","entries":[{"device":1,"inode":2,"size":3,"modified":[1,2],"changed":[1,2],"hash":"sha256","shard_size":0,"digests":["XY"]}]}"#;
         assert!(DigestCache::decode(entry).unwrap_err().contains("hexadecimal"));
+        let large = vec![0; usize::try_from(CACHE_BYTES).unwrap() + 1];
+        assert!(DigestCache::decode(&large).unwrap_err().contains("larger than"));
     }
 }

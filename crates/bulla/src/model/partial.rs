@@ -544,6 +544,8 @@ mod tests {
         assert_eq!(part("2/3").unwrap(), "2/3");
         assert_eq!(part("3/3").unwrap(), "0/3");
         assert_eq!(part("1/1").unwrap(), "0/1");
+        assert!(part(&format!("1/{PARTS}")).is_ok());
+        assert!(part(&format!("1/{}", PARTS + 1)).is_err());
         for wrong in
             ["", "1", "1/", "/1", "4/3", "0/0", "-1/3", "+1/3", "1/3/3", "1/9999999", "a/b"]
         {

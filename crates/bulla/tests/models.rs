@@ -292,6 +292,15 @@ fn a_file_that_changes_while_it_is_measured_is_named() {
     }));
 }
 
+/// Before it is signed, all is listed once more.
+#[test]
+fn what_is_added_while_a_model_is_measured_is_named() {
+    let added = measured_while(|file| std::fs::write(file.with_file_name("extra"), b"x").unwrap());
+    assert!(matches!(added, Fault::Changed { path } if path == "extra"));
+    let linked = measured_while(|file| symlink(file, file.with_file_name("link")).unwrap());
+    assert!(matches!(linked, Fault::Changed { path } if path == "link"));
+}
+
 #[test]
 fn what_changes_during_a_verification_is_noticed_at_its_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -359,6 +368,17 @@ fn a_limit_on_the_models_bytes() {
     let mut limits = Limits::default();
     limits.model_bytes = 1000;
     let result = measure(&model, &Recipe::default(), &limits, work());
+    assert!(matches!(fault(result), Fault::ModelTooLarge { limit: 1000, .. }));
+    let signer = TestSigner::default();
+    let result = verify::verify(
+        &signer.sign(&model, &Recipe::default()),
+        LocalModel::open(&model).unwrap(),
+        &signer.trust,
+        bulla_testkit::now(),
+        &Options::default(),
+        &limits,
+        work(),
+    );
     assert!(matches!(fault(result), Fault::ModelTooLarge { limit: 1000, .. }));
 }
 

@@ -129,6 +129,30 @@ fn a_thread_waits_for_what_others_have() {
     });
 }
 
+/// A thread that takes less than it brings back leaves something for one that waits.
+#[test]
+fn a_waiting_thread_is_told_of_what_was_brought_back() {
+    const MIB: u64 = 1 << 20;
+    let queue: Queue<Hashed> = Queue::new(vec![200 * MIB; 2], &[0, 100, 120], 1);
+    let (mut has, mut waits) = (queue.worker(), queue.worker());
+    assert_eq!(has.next(Vec::new()).unwrap().len(), 2);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(move || waits.next(Vec::new()).is_some());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        // The second one has little left: beside it, the first one would only end later.
+        let back = [(0, 100 * MIB), (1, 199 * MIB)].map(|(s, at)| (s, at, Hashed(at)));
+        assert_eq!(has.next(back.into()).unwrap().len(), 1);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !other.is_finished() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let told = other.is_finished();
+        // It would be told now.
+        drop(has);
+        assert!(other.join().unwrap() && told);
+    });
+}
+
 /// The first batch of a queue for one thread: its streams, and their bytes.
 fn first_batch(lengths: Vec<u64>) -> (usize, u64) {
     let queue: Queue<Hashed> = Queue::new(lengths, &lanes(), 1);

@@ -709,6 +709,28 @@ fn rule_4_colliding_names_are_said() {
 }
 
 #[test]
+fn the_signature_itself_is_not_told_as_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = models::small(folder.path());
+    let mut recipe = Recipe::default();
+    recipe.ignore.insert(path("a/own.sig"));
+    let signer = TestSigner::default();
+    let bundle = signer.sign(&model, &recipe);
+    std::fs::write(model.join("a/own.sig"), &bundle).unwrap();
+    let notices = |signature_path| {
+        let options = Options { signature_path, ..Options::default() };
+        let source = LocalModel::open(&model).unwrap();
+        let (now, limits) = (bulla_testkit::now(), Limits::default());
+        verify::verify(&bundle, source, &signer.trust, now, &options, &limits, work())
+            .unwrap()
+            .notices()
+            .to_vec()
+    };
+    assert_eq!(notices(Some(path("a/own.sig"))), []);
+    assert_eq!(notices(None), [Notice::NotCovered(vec![path("a/own.sig")])]);
+}
+
+#[test]
 fn python_compatible_single_files() {
     let folder = tempfile::tempdir().unwrap();
     models::write(folder.path(), &[("weights.bin", b"1")]);

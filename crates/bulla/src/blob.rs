@@ -114,19 +114,23 @@ impl UnverifiedFileSignature {
                 FileSignature::read(*source, &keys, &self.signature)?
             }
             Blob::Sha256(known) => {
-                if let Some(key) = keys.iter().find(|key| !signs_sha256(key)) {
+                let signature = FileSignature::of_sha256(known).ok_or(Fault::Key {
+                    detail: "only a SHA-256 digest can stand for a file".into(),
+                    hint: Some("give sha256: and 64 hexadecimal digits, or the file itself"),
+                })?;
+                let fits = |key: &PublicKey| signature.fits(key, &self.signature);
+                if let Some(key) = keys.iter().find(|key| !signs_sha256(key))
+                    && !keys.iter().any(fits)
+                {
                     return Err(Fault::Key {
                         detail: format!(
-                            "the {key} does not sign SHA-256 digests, so a digest is not enough"
+                            "the {key} signs other digests than SHA-256, so this digest is not enough"
                         ),
                         hint: Some("give the file itself"),
                     }
                     .into());
                 }
-                FileSignature::of_sha256(known).ok_or(Fault::Key {
-                    detail: "only a SHA-256 digest can stand for a file".into(),
-                    hint: Some("give sha256: and 64 hexadecimal digits, or the file itself"),
-                })?
+                signature
             }
         };
         let digest = signature.hashes().sha256();

@@ -301,12 +301,6 @@ pub enum SigstoreProblem {
     /// A timestamp that does not count.
     #[error(transparent)]
     Timestamp(#[from] TimestampProblem),
-    /// The signature itself.
-    #[error("the signature does not fit: {}", Printable(detail))]
-    Signature {
-        /// Why.
-        detail: String,
-    },
     /// Something that cannot be read.
     #[error("the Sigstore evidence cannot be read: {}", Printable(detail))]
     Malformed {
@@ -328,7 +322,6 @@ impl SigstoreProblem {
             Self::OtherLogEntry { .. } => "sigstore-other-log-entry",
             Self::NoTrustedTime { .. } => "no-trusted-time",
             Self::Timestamp(problem) => problem.code(),
-            Self::Signature { .. } => "bad-signature",
             Self::Malformed { .. } => "sigstore-malformed",
         }
     }
@@ -348,10 +341,7 @@ impl SigstoreProblem {
                 "ask for a signature with a timestamp; if it has one, name a root that lists its authority"
             }
             Self::Timestamp(problem) => problem.hint(),
-            Self::LogProof { .. }
-            | Self::OtherLogEntry { .. }
-            | Self::Signature { .. }
-            | Self::Malformed { .. } => {
+            Self::LogProof { .. } | Self::OtherLogEntry { .. } | Self::Malformed { .. } => {
                 "do not use this: get it and its signature again from where they were published"
             }
         }
@@ -592,8 +582,9 @@ impl SigstoreRoot {
             ) => SigstoreProblem::OtherLogEntry { detail },
             Error::TransparencyLog(_) => SigstoreProblem::LogProof { detail },
             Error::Timestamp(_) => SigstoreProblem::NoTrustedTime { detail },
+            // Ours were checked before: what does not fit is the log's.
             Error::SignatureInvalid(_) | Error::ArtifactMismatch(_) => {
-                SigstoreProblem::Signature { detail }
+                SigstoreProblem::OtherLogEntry { detail }
             }
             _ => SigstoreProblem::Malformed { detail },
         }

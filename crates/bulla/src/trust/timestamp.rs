@@ -223,10 +223,7 @@ pub(crate) fn verify(
     let mut problem = TimestampProblem::UnknownAuthority { signer: token.signer_name(signer) };
     for authority in authorities {
         match token.made_by(signer, authority, at, limits) {
-            Ok(authority) if at > now => {
-                let _ = authority;
-                return Err(TimestampProblem::Future { at, now });
-            }
+            Ok(_) if at > now => return Err(TimestampProblem::Future { at, now }),
             Ok(authority) => return Ok(Stamp { at, authority, has_fraction }),
             // That of the authority that comes closest is told.
             Err(TimestampProblem::UnknownAuthority { .. }) => {}

@@ -18,7 +18,7 @@ use crate::sign::{Signed, Signer, ToSign};
 use crate::trust::{
     Artifact, FileHashes, FileSignature, FileToSign, KeyAlgorithm, PublicKey, Trust, Unverified,
 };
-use crate::verify::{Authenticated, candidates, check_signature};
+use crate::verify::{Authenticated, Checked, candidates, check_signature};
 
 pub use crate::bundle::UnverifiedFileSignature;
 pub use crate::trust::BlobSource;
@@ -105,6 +105,18 @@ impl UnverifiedFileSignature {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Authenticated<Digest>, Failure> {
+        let (digest, checked) = self.check(blob, trust, now, limits)?;
+        Ok(Authenticated::of(digest, checked).0)
+    }
+
+    /// The checks, and what they leave to be said of the file.
+    pub(crate) fn check(
+        &self,
+        blob: &Blob<'_>,
+        trust: &Trust,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(Digest, Checked<()>), Failure> {
         // 1. Whose signature it could be.
         let keys = candidates(trust, &self.material)?;
         // 2. One pass over the file for all of them.
@@ -159,8 +171,7 @@ impl UnverifiedFileSignature {
             Blob::File(source) if !all_sha256 => source.open().ok().map(Artifact::File),
             _ => Some(Artifact::Sha256(digest)),
         };
-        let checked = check_signature(trust, &unverified, fits, artifact, now, limits)?;
-        Ok(Authenticated::of(digest, checked).0)
+        Ok((digest, check_signature(trust, &unverified, fits, artifact, now, limits)?))
     }
 }
 

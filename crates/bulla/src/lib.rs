@@ -53,6 +53,7 @@ pub mod inspect;
 mod json;
 mod limits;
 pub mod model;
+pub mod other_layouts;
 pub mod report;
 pub mod sign;
 pub mod statement;

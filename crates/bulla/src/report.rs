@@ -331,6 +331,11 @@ impl NoticeReport {
                     "a weaker check: contents were checked of part {part} only; all parts together are a full check"
                 ),
             ),
+            Notice::OtherLayout => (
+                "other-layout",
+                "a weaker check: a home-made manifest, which is no OMS signature; sign the model anew with 'bulla sign'"
+                    .to_owned(),
+            ),
             Notice::OldFormat => (
                 "old-format",
                 "a weaker check: signed by model-signing 0.2.0, which binds no recipe; ask for a new signature".into(),
@@ -366,7 +371,9 @@ impl NoticeReport {
             }
             Notice::UnsignedFiles(names) => names.clone(),
             Notice::Collisions(groups) => groups.concat(),
-            Notice::OnlyPart(_) | Notice::OldFormat | Notice::UnnamedFile => Vec::new(),
+            Notice::OnlyPart(_) | Notice::OldFormat | Notice::OtherLayout | Notice::UnnamedFile => {
+                Vec::new()
+            }
         };
         Self { code, weaker_check: notice.is_weaker_check(), message, paths }
     }

@@ -433,6 +433,8 @@ pub enum Notice {
     OnlyPart(Part),
     /// Weaker: a signature of model-signing 0.2.0.
     OldFormat,
+    /// Weaker: a home-made layout.
+    OtherLayout,
     /// Weaker: the signature of this single file does not bind its name.
     UnnamedFile,
     /// These are there, and the signer or its old format left them out: nobody vouches for them.
@@ -455,6 +457,7 @@ impl Notice {
                 | Self::OnlyThese(_)
                 | Self::OnlyPart(_)
                 | Self::OldFormat
+                | Self::OtherLayout
                 | Self::UnnamedFile
                 | Self::PassedOverByDefault(_)
         )
@@ -630,8 +633,10 @@ fn notices(
         notices.push(Notice::OnlyThese(options.only.clone()));
     }
     notices.extend(options.part.map(Notice::OnlyPart));
-    if claim.dialect == Dialect::V0_2 {
-        notices.push(Notice::OldFormat);
+    match claim.dialect {
+        Dialect::V1 => {}
+        Dialect::V0_2 => notices.push(Notice::OldFormat),
+        Dialect::ManifestJson | Dialect::HashJson => notices.push(Notice::OtherLayout),
     }
     if claim.is_unnamed() {
         notices.push(Notice::UnnamedFile);

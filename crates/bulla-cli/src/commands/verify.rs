@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use bulla::report::Outcome as Report;
-use bulla::{Failure, Limits, LocalModel, Options, Reason, Trust, VerifiedModel};
+use bulla::{
+    Failure, Limits, LocalModel, Options, Reason, Trust, UnverifiedBundle, VerifiedModel,
+    other_layouts,
+};
 use clap::{Args, ValueHint};
 
 use crate::arguments::{WorkArguments, ignored, part, paths};
@@ -104,16 +107,7 @@ fn one(
 ) -> Result<Checked, Problem> {
     let ignore = ignored(&arguments.ignore, model)?;
     let source = LocalModel::open(model)?;
-    let (path, signature) = match &arguments.signature {
-        Some(path) => (path.clone(), files::read(path, limits.bundle_bytes)?),
-        None => {
-            let path = files::signature_of(model);
-            let found = files::read_found(&path, limits.bundle_bytes)?;
-            let missing = || Reason::NoSignature { path: path.display().to_string() };
-            let signature = found.ok_or_else(missing)?;
-            (path, signature)
-        }
-    };
+    let found = found(arguments, model, limits)?;
     for path in &ignore {
         if model.join(path.as_str()).symlink_metadata().is_err() {
             ui.note(&format!(
@@ -123,7 +117,7 @@ fn one(
         }
     }
     let options = Options {
-        signature_path: files::inside(model, &path),
+        signature_path: files::inside(model, &found.path),
         ignore,
         ignore_unsigned_files: arguments.ignore_unsigned_files,
         only: paths("--only", &arguments.only, model)?,
@@ -132,5 +126,77 @@ fn one(
     let bar = ui.bar("verifying");
     let work = arguments.work.work(&bar);
     let now = jiff::Timestamp::now();
-    Ok(bulla::verify::verify(&signature, source, trust, now, &options, limits, work))
+    let claim = match found.layout {
+        SignatureLayout::Bundle(signature) => UnverifiedBundle::parse(&signature, limits)
+            .map_err(Failure::from)
+            .and_then(|bundle| Ok(bundle.authenticate(trust, now, limits)?.decode()?)),
+        SignatureLayout::Manifest { manifest, signature, certificate } => {
+            let certificate = certificate.as_deref();
+            other_layouts::authenticate_manifest(
+                &manifest,
+                &signature,
+                certificate,
+                trust,
+                now,
+                limits,
+            )
+        }
+        SignatureLayout::Hash(signature) => {
+            other_layouts::authenticate_hash(&signature, trust, now, limits).map_err(Failure::from)
+        }
+    };
+    Ok(claim.and_then(|claim| claim.check(source, &options, limits, work)))
+}
+
+/// A signature, and where it lies.
+struct FoundSignature {
+    path: PathBuf,
+    layout: SignatureLayout,
+}
+
+enum SignatureLayout {
+    Bundle(Vec<u8>),
+    /// `.signatures/manifest.json`, with cosign's signature beside it.
+    Manifest {
+        manifest: Vec<u8>,
+        signature: Vec<u8>,
+        certificate: Option<Vec<u8>>,
+    },
+    /// JSON with a manifest and an RSA signature.
+    Hash(Vec<u8>),
+}
+
+/// The signature that was named, else the one in the usual place, else that of a layout that people already have.
+fn found(arguments: &Arguments, model: &Path, limits: &Limits) -> Result<FoundSignature, Problem> {
+    let limit = limits.bundle_bytes;
+    let (path, bytes) = match &arguments.signature {
+        Some(path) => (path.clone(), Some(files::read(path, limit)?)),
+        None => {
+            let path = files::signature_of(model);
+            let bytes = files::read_found(&path, limit)?;
+            (path, bytes)
+        }
+    };
+    if let Some(bytes) = bytes {
+        let layout = match other_layouts::is_hash_signature(&bytes, limits) {
+            true => SignatureLayout::Hash(bytes),
+            false => SignatureLayout::Bundle(bytes),
+        };
+        return Ok(FoundSignature { path, layout });
+    }
+    let folder = model.join(other_layouts::FOLDER);
+    let manifest = folder.join("manifest.json");
+    if let Some(bytes) = files::read_found(&manifest, limit)? {
+        let signature = folder.join("manifest.sig");
+        let missing = || Reason::NoSignature { path: signature.display().to_string() };
+        return Ok(FoundSignature {
+            layout: SignatureLayout::Manifest {
+                manifest: bytes,
+                signature: files::read_found(&signature, limit)?.ok_or_else(missing)?,
+                certificate: files::read_found(&folder.join("manifest.cert"), limits.pem_bytes)?,
+            },
+            path: manifest,
+        });
+    }
+    Err(Reason::NoSignature { path: path.display().to_string() }.into())
 }

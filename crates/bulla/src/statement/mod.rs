@@ -1,5 +1,6 @@
 //! What is signed: in-toto statements, one file for each kind of predicate.
 
+pub(crate) mod manifest_json;
 pub mod oms;
 mod oms_0_2;
 

@@ -44,6 +44,10 @@ pub enum Dialect {
     V1,
     /// `Digests/v0.1` of model-signing 0.2.0: no root, no recipe. A weaker check.
     V0_2,
+    /// A home-made `manifest.json` that cosign signed as a file. A weaker check.
+    ManifestJson,
+    /// A home-made `.sig` file with the digest of one file. A weaker check.
+    HashJson,
 }
 
 /// How Bulla writes a claim.
@@ -186,6 +190,17 @@ impl OmsClaim {
         }
     }
 
+    /// Of a home-made layout: with names, or of one file without.
+    pub(super) fn of_other_layout(
+        dialect: Dialect,
+        recipe: Recipe,
+        files: Result<BTreeMap<ModelPath, SignedFile>, SignedFile>,
+        root: Digest,
+    ) -> Self {
+        let content = files.map_or_else(Content::Unnamed, Content::Named);
+        Self { subject: String::new(), dialect, recipe, root, content }
+    }
+
     /// The OMS root: SHA-256 over the digests as they are listed. It binds no names.
     #[must_use]
     pub fn oms_root(&self) -> Digest {
@@ -305,16 +320,13 @@ impl OmsClaim {
     /// A [`Reason`] that says in which way it is not an OMS statement.
     pub(crate) fn decode(payload: &[u8], encoding: Encoding) -> Result<Self, Reason> {
         let statement = Statement::read(payload)?;
-        let dialect = if statement.predicate_type == oms_0_2::PREDICATE_TYPE {
-            Dialect::V0_2
-        } else {
-            Dialect::V1
-        };
+        if statement.predicate_type == oms_0_2::PREDICATE_TYPE {
+            return oms_0_2::decode(&statement);
+        }
         // Only 0.2.0 framed the signed bytes in its own way; elsewhere it has no business.
-        match (dialect, encoding) {
-            (Dialect::V0_2, _) => oms_0_2::decode(&statement),
-            (Dialect::V1, Encoding::Dsse) => decode_v1(statement),
-            (Dialect::V1, Encoding::ModelSigning0_2) => Err(malformed(
+        match encoding {
+            Encoding::Dsse => decode_v1(statement),
+            Encoding::ModelSigning0_2 => Err(malformed(
                 "it is of version 1, but signed in the malformed way of version 0.2.0",
             )),
         }

@@ -1,0 +1,85 @@
+//! Models that were signed in home-made layouts ([`statement::manifest_json`]): a weaker check, which every
+//! result says.
+//!
+//! [`statement::manifest_json`]: crate::statement
+
+use jiff::Timestamp;
+
+use crate::bundle::{
+    Encoding, Evidence, KeyHint, MEDIA_TYPE, Material, ToWrite, UnverifiedFileSignature,
+};
+use crate::error::{Failure, Reason, Refusal};
+use crate::limits::Limits;
+use crate::statement::manifest_json::{HashSignature, decode_manifest};
+use crate::statement::oms::OmsClaim;
+use crate::trust::{BlobSource, KeyAlgorithm, PublicKey, Trust, Unverified};
+use crate::verify::{Authenticated, check_signature};
+
+pub use crate::statement::manifest_json::FOLDER;
+
+/// Whether a signature file is JSON with a manifest and an RSA signature.
+#[must_use]
+pub fn is_hash_signature(bytes: &[u8], limits: &Limits) -> bool {
+    bytes.len() as u64 <= limits.bundle_bytes && HashSignature::is_one(bytes)
+}
+
+/// Checks the signature of `manifest.json`, made by cosign over its bytes, and reads it.
+///
+/// # Errors
+/// A [`Refusal`] with every reason.
+pub fn authenticate_manifest(
+    manifest: &[u8],
+    signature: &[u8],
+    certificate: Option<&[u8]>,
+    trust: &Trust,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Authenticated<OmsClaim>, Failure> {
+    struct InMemory<'a>(&'a [u8]);
+    impl BlobSource for InMemory<'_> {
+        fn name(&self) -> &'static str {
+            "manifest.json"
+        }
+        fn open(&self) -> std::io::Result<Box<dyn std::io::Read>> {
+            Ok(Box::new(std::io::Cursor::new(self.0.to_vec())))
+        }
+    }
+    if manifest.len() as u64 > limits.bundle_bytes {
+        let limit = limits.bundle_bytes;
+        return Err(Reason::TooLarge { what: "manifest", limit }.into());
+    }
+    let source = InMemory(manifest);
+    let checked = UnverifiedFileSignature::parse(signature, certificate, limits)?
+        .check(&crate::blob::Blob::File(&source), trust, now, limits)?
+        .1;
+    Ok(Authenticated::of(decode_manifest(manifest)?, checked).0)
+}
+
+/// Checks a `.sig` file with a manifest and an RSA-PSS signature, and reads it.
+///
+/// # Errors
+/// A [`Refusal`] with every reason.
+pub fn authenticate_hash(
+    signature: &[u8],
+    trust: &Trust,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Authenticated<OmsClaim>, Refusal> {
+    if signature.len() as u64 > limits.bundle_bytes {
+        let limit = limits.bundle_bytes;
+        return Err(Reason::TooLarge { what: "signature file", limit }.into());
+    }
+    let read = HashSignature::parse(signature)?;
+    let unverified = Unverified {
+        media_type: MEDIA_TYPE,
+        material: &Material::PublicKey(KeyHint::Nothing),
+        evidence: &Evidence::default(),
+        content: ToWrite::Message { sha256: &[], signature: &read.signature },
+    };
+    let fits = |key: &PublicKey| {
+        let rsa = matches!(key.algorithm(), KeyAlgorithm::Rsa(_));
+        (rsa && key.verifies(Encoding::Dsse, &read.message, &read.signature)).then_some(())
+    };
+    let checked = check_signature(trust, &unverified, fits, || None, now, limits)?;
+    Ok(Authenticated::of(read.decode()?, checked).0)
+}

@@ -332,7 +332,7 @@ impl NoticeReport {
                 ),
             ),
             Notice::OtherLayout => (
-                "other-layout",
+                "home-made-layout",
                 "a weaker check: a home-made manifest, which is no OMS signature; sign the model anew with 'bulla sign'"
                     .to_owned(),
             ),

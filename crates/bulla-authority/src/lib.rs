@@ -7,5 +7,6 @@
 //! signature, certificate ──────────────────► signature logs  ├─ log::Log over log::Storage
 //! signature ──► RFC 3161 timestamp                           ┘
 //! ```
+#![forbid(unsafe_code)]
 
 pub mod log;

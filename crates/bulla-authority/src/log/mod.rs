@@ -10,6 +10,8 @@
 //! how it grows, `storage` where it is, `witness` who else watches it.
 
 mod checkpoint;
+#[cfg(test)]
+mod crash;
 mod edge;
 mod error;
 mod mark;

@@ -152,6 +152,8 @@ impl Storage for LocalDirectory {
         })?;
         // What a crashed writer left.
         let _ = self.disk.remove_directory(&self.root.join(NEW));
+        // Others may have written here since this was last used.
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(held)
     }
 

@@ -20,6 +20,8 @@ use bulla::Printable;
 
 use super::tile::TileReader;
 
+#[cfg(test)]
+pub(super) use disk::Disk;
 pub use local::LocalDirectory;
 
 /// Keeps a log's resources by their paths.

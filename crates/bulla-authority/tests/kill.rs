@@ -119,7 +119,7 @@ fn no_kill_loses_an_answered_entry_or_forks_the_log() {
             while answers.load(Ordering::Relaxed) == 0 && Instant::now() < patience {
                 std::thread::sleep(Duration::from_micros(500));
             }
-            std::thread::sleep(Duration::from_micros(chance % 30_000));
+            std::thread::sleep(Duration::from_micros(chance % 90_000));
         }
         child.kill().unwrap();
         child.wait().unwrap();

@@ -306,7 +306,8 @@ fn a_proof_is_all_that_is_needed_for_one_entry() {
         assert!(elsewhere.verify(&entry, &KEY.trusted()).is_err());
         assert!(read.verify(&entry, &Key::new(ORIGIN).trusted()).is_err());
     }
-    assert!(Proof::of(&*LOG, &KEY.trusted(), 700).is_err());
+    let none = Proof::of(&*LOG, &KEY.trusted(), 700);
+    assert!(matches!(none, Err(AuditError::NoSuchEntry { index: 700, size: 700 })));
     assert!(Proof::of(&LOG.flip("tile/0/001", 0), &KEY.trusted(), 300).is_err());
     let good = Proof::of(&*LOG, &KEY.trusted(), 3).unwrap().encode();
     for wrong in [
@@ -418,4 +419,69 @@ fn a_monitor_sees_who_signed_what_since_the_last_look() {
     assert_eq!(mine("https://ci.example.com/*/model"), [2]);
     assert_eq!(mine(&fingerprint), [5]);
     assert!(mine("old@example.com").is_empty());
+}
+
+/// `cargo test --package bulla-authority --test audit write -- --ignored`: new keys, new certificates; then the transcripts
+/// have to be written anew, too.
+#[test]
+#[ignore = "writes the logs that bulla-cli's transcripts are about"]
+fn write_the_fixture_of_the_transcripts() {
+    let fixture =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../bulla-cli/tests/cmd/log-fixture");
+    let _ = std::fs::remove_dir_all(&fixture);
+    std::fs::create_dir(&fixture).unwrap();
+    let key = Key::new("log.example/models");
+    let issuer = "https://accounts.example.com";
+    let signed = [
+        rekor_v2(email("release@example.com"), issuer),
+        rekor_v2(email("release@example.com"), issuer),
+        b"not an entry of Rekor".to_vec(),
+        rekor_v2(
+            rcgen::SanType::URI("https://ci.example.com/team/train".try_into().unwrap()),
+            "https://ci.example.com",
+        ),
+        rekor_v2(email("release@example.com"), issuer),
+    ];
+    let write = |name: &str, entries: &[&[u8]]| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::create(key.config(folder.path())).unwrap();
+        for entry in entries {
+            log.append(entry.to_vec()).unwrap();
+            if log.size() == 3 && name == "log" {
+                std::fs::write(fixture.join("last.checkpoint"), log.checkpoint()).unwrap();
+            }
+        }
+        let width = entries.len();
+        let tiles = [format!("tile/0/000.p/{width}"), format!("tile/entries/000.p/{width}")];
+        for path in [&["checkpoint".to_owned()], &tiles[..]].concat() {
+            let to = fixture.join(name).join(&path);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, log.file(&path).unwrap().unwrap()).unwrap();
+        }
+    };
+    let entries: Vec<&[u8]> = signed.iter().map(Vec::as_slice).collect();
+    write("log", &entries);
+    let other: Vec<&[u8]> = entries.iter().rev().copied().chain([entries[0]]).collect();
+    write("forked-log", &other);
+    write("changed-tile", &entries);
+    write("changed-entry", &entries);
+    let flip = |path: &str, at: usize| {
+        let path = fixture.join(path);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    // All were signed with one key, so these two are the log but for one bit.
+    flip("changed-tile/tile/0/000.p/5", 70);
+    flip("changed-entry/tile/entries/000.p/5", 100);
+    let vkey = format!("{}\n", key.verifier());
+    std::fs::write(fixture.join("log.vkey"), &vkey).unwrap();
+    std::fs::write(fixture.join("../log.out/log.vkey"), &vkey).unwrap();
+    std::fs::write(fixture.join("log.pub"), key.verifier().public_key().to_pem()).unwrap();
+    let root = format!(
+        r#"{{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[{{"baseUrl":"https://log.example/models","hashAlgorithm":"SHA2_256","publicKey":{{"rawBytes":"{}","keyDetails":"PKIX_ED25519","validFor":{{"start":"2026-01-01T00:00:00Z"}}}},"logId":{{"keyId":"{}"}}}}]}}"#,
+        STANDARD.encode(key.verifier().public_key().spki_der()),
+        STANDARD.encode(key.verifier().public_key().fingerprint().as_bytes()),
+    );
+    std::fs::write(fixture.join("trusted_root.json"), format!("{root}\n")).unwrap();
 }

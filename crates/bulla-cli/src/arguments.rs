@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Blob(commands::blob::Arguments),
     Key(commands::key::Arguments),
     Trust(commands::trust::Arguments),
+    Log(commands::log::Arguments),
     Demo(commands::demo::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),

@@ -13,6 +13,7 @@ mod problem;
 mod signing;
 mod trust;
 mod ui;
+mod web;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Blob(arguments) => ("blob", commands::blob::run(arguments, &ui)),
         Command::Key(arguments) => ("key", commands::key::run(arguments, &ui)),
         Command::Trust(arguments) => ("trust", commands::trust::run(arguments, &ui)),
+        Command::Log(arguments) => ("log", commands::log::run(arguments, &ui)),
         Command::Demo(arguments) => ("demo", commands::demo::run(arguments, &ui)),
         Command::Completions(arguments) => {
             ("completions", commands::completions::run(arguments, &ui))

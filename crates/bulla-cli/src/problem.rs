@@ -46,6 +46,8 @@ pub(crate) enum Problem {
     Usage { message: String, hint: String },
     /// About one of the files that were named, which is shown in front.
     About { what: String, failure: Failure },
+    /// About a log, which has reasons of its own.
+    Log { what: String, verdict: Verdict, reasons: Vec<(&'static str, String)>, hints: Vec<String> },
     /// Anything else.
     Failure(Failure),
 }

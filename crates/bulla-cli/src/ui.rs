@@ -61,6 +61,18 @@ impl Ui {
         out.flush()
     }
 
+    /// A word that says that all is well.
+    pub(crate) fn good(&self, word: &str) -> String {
+        if self.json { word.to_owned() } else { format!("{GREEN}{word}{GREEN:#}") }
+    }
+
+    /// Says what somebody should look at.
+    pub(crate) fn alert(&self, about: &str, lines: &[String]) -> io::Result<()> {
+        let mut err = anstream::stderr().lock();
+        writeln!(err, "{RED}alert{RED:#}: {}", Printable(about))?;
+        lines.iter().try_for_each(|line| writeln!(err, "  {}", Printable(line)))
+    }
+
     /// Says something that is not a result.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
@@ -154,6 +166,13 @@ impl Ui {
             Problem::About { what, failure } => {
                 let (_, reports, hints) = failure_report(failure);
                 (Some(what), verdict_of(failure), reports, hints)
+            }
+            Problem::Log { what, verdict, reasons, hints } => {
+                let report = |(code, message): &(&'static str, String)| ReasonReport {
+                    code,
+                    ..ReasonReport::usage(message)
+                };
+                (Some(what), *verdict, reasons.iter().map(report).collect(), hints.clone())
             }
             Problem::Failure(failure) => {
                 let (_, reports, hints) = failure_report(failure);

@@ -91,10 +91,28 @@ fn prepare(folder: &Path) {
     }
 }
 
+/// A log and what belongs to it, from the transcripts.
+fn prepare_log(folder: &Path) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/log-fixture");
+    for path in ["checkpoint", "tile/0/000.p/5", "tile/entries/000.p/5"] {
+        let to = folder.join("my-log").join(path);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(fixture.join("log").join(path), to).unwrap();
+    }
+    for name in ["log.vkey", "log.pub", "last.checkpoint", "trusted_root.json"] {
+        std::fs::copy(fixture.join(name), folder.join(name)).unwrap();
+    }
+    for output in ["--output my-log.tar", "--entry 3 --output entry-3.tlog-proof"] {
+        let made = bulla(folder, &format!("log export my-log --key log.vkey {output}"));
+        assert_eq!(made.0, Some(0), "{}", made.1);
+    }
+}
+
 #[test]
 fn every_example_runs_as_it_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
+    prepare_log(folder.path());
     let commands = [
         "verify",
         "sign",
@@ -108,6 +126,9 @@ fn every_example_runs_as_it_is_printed() {
         "blob verify",
         "trust update",
         "trust show",
+        "log verify",
+        "log monitor",
+        "log export",
         "demo",
         "completions",
         "man",

@@ -21,6 +21,7 @@ mod sequencer;
 pub mod storage;
 pub mod tile;
 pub mod tree;
+pub mod trust;
 pub mod witness;
 
 use std::fmt;

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod digest;
 pub(crate) mod inspect;
 pub(crate) mod key;
+pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod sign;
 pub(crate) mod trust;

@@ -163,7 +163,7 @@ impl Proof {
         let log = OpenedLog::open(reader, logs)?;
         let Checkpoint { size, root, .. } = log.checkpoint;
         if index >= size {
-            return Err(Finding::Proof("the log has no such entry").into());
+            return Err(AuditError::NoSuchEntry { index, size });
         }
         let mut findings = std::collections::BTreeSet::new();
         let tiles = tiles::Verified::open(reader, Head { size, root }, &mut findings)?;

@@ -150,6 +150,14 @@ pub enum AuditError {
     /// It could not be looked at.
     #[error(transparent)]
     Unreadable(#[from] StorageError),
+    /// There is no such entry.
+    #[error("there is no entry {index}: the log has {size}, counted from 0")]
+    NoSuchEntry {
+        /// Which was asked for.
+        index: u64,
+        /// How many there are.
+        size: u64,
+    },
     /// Nothing is there.
     #[error("there is no log: {} is missing", Printable(.0))]
     Nothing(String),

@@ -3,7 +3,7 @@
 #   make demo         build, and show the main job on a small model
 #   make test         all tests that need no peers
 #   make interop      tests with the Python reference, OpenSSL and a real model
-#   make interop-go   tests with cosign (builds it once, some minutes)
+#   make interop-go   tests with cosign (builds it once, some minutes) and with Go's transparency logs
 #   make bench        compare speed with the peers, in one run (a quarter of an hour, 5 GB of disk)
 #   make sanitize     bulla-hash under AddressSanitizer and Miri (nightly compiler)
 #   make test-aarch64 bulla-hash on an emulated ARM processor
@@ -39,13 +39,16 @@ interop: tools
 	$(CARGO) build --locked --package bulla-cli
 	python=$$(interop/install-python) && \
 	BULLA=$(CURDIR)/target/debug/bulla "$$python/bin/pytest" -q -p no:cacheprovider \
-	    --ignore interop/tests/test_cosign.py interop/tests
+	    --ignore interop/tests/test_cosign.py --ignore interop/tests/test_go_log.py interop/tests
 
 interop-go: tools
 	$(CARGO) build --locked --package bulla-cli
+	$(CARGO) build --locked --package bulla-authority --example throughput
+	cd interop/go-log && go build -o $(CURDIR)/target/go-log .
 	python=$$(interop/install-python) && cosign=$$(interop/install-go) && \
-	BULLA=$(CURDIR)/target/debug/bulla COSIGN="$$cosign/cosign" \
-	    "$$python/bin/pytest" -q -p no:cacheprovider interop/tests/test_cosign.py
+	BULLA=$(CURDIR)/target/debug/bulla COSIGN="$$cosign/cosign" GO_LOG=$(CURDIR)/target/go-log \
+	THROUGHPUT=$(CURDIR)/target/debug/examples/throughput \
+	    "$$python/bin/pytest" -q -p no:cacheprovider interop/tests/test_cosign.py interop/tests/test_go_log.py
 
 bench: tools
 	$(CARGO) bench --locked --package bulla-hash

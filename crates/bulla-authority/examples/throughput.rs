@@ -5,7 +5,8 @@
 //! cargo run --release --package bulla-authority --example throughput -- DIR [CALLERS] [SECONDS] [BYTES]
 //! ```
 //!
-//! `DIR` is made, and must be on the disk that is to be measured; the high-water mark lies in it, too.
+//! `DIR` is made, and must be on the disk that is to be measured. The log is left in `DIR/log`, its high-water mark in
+//! `DIR/mark`, its key in `DIR/log.vkey`.
 #![allow(clippy::print_stdout)]
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir(&root)?;
     let pair = KeyPair::generate(KeyAlgorithm::Ed25519)?;
     let key = VerifierKey::of_log("log.example/throughput", pair.public().clone())?;
+    let vkey = key.to_string();
     let mark = LocalDirectory::create(&root.join("mark"))?;
     let log = Log::create(LogConfig {
         storage: Arc::new(LocalDirectory::create(&root.join("log"))?),
@@ -37,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: LogLimits::default(),
     })?;
 
+    std::fs::write(root.join("log.vkey"), format!("{vkey}\n"))?;
     let start = Instant::now();
     let end = start + Duration::from_secs(u64::try_from(seconds)?);
     let mut waits: Vec<Duration> = Vec::new();

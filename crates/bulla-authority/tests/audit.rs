@@ -8,6 +8,7 @@ use std::sync::{LazyLock, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bulla_authority::log::audit::body::Body;
 use bulla_authority::log::audit::export::{self, Archive, Proof};
 use bulla_authority::log::audit::monitor::{OwnName, monitor};
 use bulla_authority::log::audit::{AuditError, Finding, verify};
@@ -406,6 +407,12 @@ fn a_monitor_sees_who_signed_what_since_the_last_look() {
     let digest = |i: usize| seen[i].body.as_ref().unwrap().digest.clone().unwrap();
     assert_eq!(digest(0), format!("sha256:{}", "ab".repeat(32)));
     assert_eq!(digest(2), format!("sha256:{}", "cd".repeat(32)));
+
+    // A key that stands twice is read in two ways.
+    let twice = rekor_v2(email("a@b"), "x");
+    assert!(Body::parse(&twice).is_ok());
+    let twice = String::from_utf8(twice).unwrap().replacen('{', r#"{"kind":"dsse","#, 1);
+    assert_eq!(Body::parse(twice.as_bytes()).unwrap_err(), "it is not canonical JSON");
 
     let mine = |pattern: &str| {
         let own = OwnName::parse(pattern).unwrap();

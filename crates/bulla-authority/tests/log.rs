@@ -95,6 +95,11 @@ fn the_layout_is_that_of_tlog_tiles() {
     let served = log.file("checkpoint").unwrap().unwrap();
     assert_eq!(served, std::fs::read(folder.path().join("log/checkpoint")).unwrap());
     assert_eq!(Checkpoint::open(&served, &key.trusted()).unwrap().size, 600);
+    // What a crashed writer left is not the log's.
+    for path in ["tile/0/002", "tile/0/002.p/99", "tile/1/000.p/9", "tile/entries/002.p/99"] {
+        std::fs::write(folder.path().join("log").join(path), [7; 320]).unwrap();
+        assert_eq!(log.file(path).unwrap(), None, "{path}");
+    }
     // What is full has no partial tiles on disk any more.
     assert!(!folder.path().join("log/tile/0/000.p").exists());
     assert!(!folder.path().join("log/tile/entries/001.p").exists());

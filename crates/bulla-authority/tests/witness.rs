@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bulla::{KeyAlgorithm, KeyPair, KeySigner};
-use bulla_authority::log::note::{Note, VerifierKey};
+use bulla_authority::log::note::{Note, NoteSignature, VerifierKey};
 use bulla_authority::log::storage::LocalDirectory;
 use bulla_authority::log::witness::{
     AddCheckpoint, CosigningWitness, Witness, WitnessAnswer, WitnessRefusal, Witnesses,
@@ -153,6 +153,35 @@ fn other_keys_cosignatures_do_not_count() {
     assert!(matches!(error, LogError::NotWitnessed { got: 0, .. }), "{error}");
     let none: Vec<(VerifierKey, Box<dyn Witness>)> = Vec::new();
     assert!(Witnesses::new(none, 1).is_err());
+}
+
+/// Answers in a witness's name, but not with its key.
+struct Forger(VerifierKey, AtomicBool);
+
+impl Witness for Forger {
+    fn add_checkpoint(&self, _: &AddCheckpoint) -> Result<WitnessAnswer, String> {
+        let bytes = vec![0; if self.1.fetch_not(Ordering::SeqCst) { 72 } else { 1 }];
+        let line = NoteSignature { name: self.0.name().into(), id: self.0.id(), bytes };
+        Ok(WitnessAnswer::Cosigned(format!("nonsense\n{line}\n")))
+    }
+}
+
+#[test]
+fn a_forged_cosignature_does_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key::new(ORIGIN);
+    let pair = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let name = VerifierKey::of_witness("w.example", pair.public().clone()).unwrap();
+    let forger = Box::new(Forger(name.clone(), AtomicBool::new(true)));
+    let log = Log::create(LogConfig {
+        witnesses: Witnesses::new(vec![(name, forger)], 1).unwrap(),
+        ..key.config(folder.path())
+    })
+    .unwrap();
+    for i in 0..2 {
+        let error = log.append(entry(i)).unwrap_err();
+        assert!(error.to_string().contains("no valid cosignature"), "{error}");
+    }
 }
 
 /// A witness that never says the same twice.

@@ -78,6 +78,7 @@ fn a_full_disk_is_said_and_stops_the_log_and_nothing_is_answered() {
         for i in 0..5 {
             log.append(entry(i)).unwrap();
         }
+        assert!(log.stopped().is_none());
         let full = match what {
             "tiles" => &storage.writes,
             "mark" => &mark.replaces,
@@ -89,6 +90,7 @@ fn a_full_disk_is_said_and_stops_the_log_and_nothing_is_answered() {
         assert!(error.to_string().contains("no space left"), "{error}");
         assert!(error.hint().unwrap().contains("make room"), "{error}");
         assert_eq!(log.size(), 5, "{what}");
+        assert!(log.stopped().unwrap().is_full());
         // There is room again, but nobody knows what was written: only opening it anew finds that out.
         full.store(false, Ordering::SeqCst);
         let error = log.append(entry(6)).unwrap_err();

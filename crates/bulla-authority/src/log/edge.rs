@@ -192,3 +192,102 @@ impl Tiles for Stored<'_> {
         InMemory(&BTreeMap::new()).too_short(level, index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::storage::StorageError;
+    use crate::log::tree::{consistency, inclusion, verify_consistency};
+    use sigstore_types::Sha256Hash;
+
+    #[derive(Default)]
+    struct Files(BTreeMap<String, Vec<u8>>);
+
+    impl TileReader for Files {
+        fn read(&self, path: &str, _: u64) -> Result<Option<Vec<u8>>, StorageError> {
+            Ok(self.0.get(path).cloned())
+        }
+    }
+
+    fn entry(i: u64) -> Vec<u8> {
+        i.to_be_bytes().to_vec()
+    }
+
+    fn theirs(hashes: &[Hash]) -> Vec<Sha256Hash> {
+        hashes.iter().map(|hash| Sha256Hash::new(*hash)).collect()
+    }
+
+    /// Grows a tree in batches; at each size an independent implementation is shown proofs out of the tiles.
+    fn grow(batches: &[u64], pick: impl Fn(u64, u64) -> u64) {
+        let (mut edge, mut files) = (Edge::empty(), Files::default());
+        let mut heads = vec![head_of(&BTreeMap::new(), 0).unwrap()];
+        for batch in batches {
+            let entries: Vec<_> = (edge.size()..edge.size() + batch).map(entry).collect();
+            let Extension { resources, tiles, head } =
+                edge.extend(entries.iter().map(Vec::as_slice)).unwrap();
+            // Nothing that a tree before this one had is written again.
+            for (path, bytes) in resources {
+                assert!(files.0.insert(path.clone(), bytes).is_none(), "{path}");
+            }
+            assert_eq!(Edge::load(&files, head).unwrap().head().unwrap(), head);
+            let nodes = InTiles(Stored { reader: &files, size: head.size, memory: None });
+            let recent = InTiles(Stored { reader: &files, size: head.size, memory: Some(&tiles) });
+            let root = theirs(&[head.root])[0];
+            for turn in 0..6 {
+                let index = pick(turn, head.size).min(head.size - 1);
+                let proof = inclusion(&nodes, index, head.size).unwrap();
+                assert_eq!(inclusion(&recent, index, head.size).unwrap(), proof);
+                sigstore_merkle::verify_inclusion_proof(
+                    &sigstore_merkle::hash_leaf(&entry(index)),
+                    index,
+                    head.size,
+                    &theirs(&proof),
+                    &root,
+                )
+                .unwrap();
+            }
+            // Of many trees some; all differences between two sizes still come up.
+            let some =
+                |old: &&Head| batches.len() < 20 || (old.size * 7 + head.size).is_multiple_of(23);
+            for old in heads.iter().filter(some) {
+                let proof = consistency(&nodes, old.size, head.size).unwrap();
+                assert!(verify_consistency(old.size, &old.root, head.size, &head.root, &proof));
+                let before = theirs(&[old.root])[0];
+                let checked = sigstore_merkle::verify_consistency_proof(
+                    old.size,
+                    head.size,
+                    &theirs(&proof),
+                    &before,
+                    &root,
+                );
+                checked.unwrap();
+            }
+            heads.push(head);
+        }
+    }
+
+    #[test]
+    fn proofs_out_of_tiles_at_every_size_up_to_two_tiles() {
+        grow(&[1; 520], |turn, size| size.wrapping_mul(turn * 37 + 11) % size);
+    }
+
+    #[test]
+    fn proofs_out_of_tiles_of_three_levels() {
+        grow(&[255, 1, 1, 255, 65_022, 1, 1, 1, 300, 66_000], |turn, size| match turn {
+            0 => 0,
+            1 => size - 1,
+            2 => 65_535,
+            turn => size / turn,
+        });
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(30))]
+        #[test]
+        fn proofs_out_of_tiles_of_any_batches(
+            batches in proptest::collection::vec(1_u64..900, 1..14), seed: u64,
+        ) {
+            grow(&batches, |turn, size| seed.rotate_left(u32::try_from(turn).unwrap() * 9) % size);
+        }
+    }
+}

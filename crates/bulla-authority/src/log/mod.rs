@@ -225,6 +225,12 @@ impl Log {
         self.0.shared.published().head.size
     }
 
+    /// Why the log takes nothing more until it is opened again; `None` while it does.
+    #[must_use]
+    pub fn stopped(&self) -> Option<LogError> {
+        self.0.shared.closed()
+    }
+
     /// The log's origin.
     #[must_use]
     pub fn origin(&self) -> &str {

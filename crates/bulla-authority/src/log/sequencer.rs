@@ -73,6 +73,10 @@ impl Shared {
         Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(super) fn closed(&self) -> Option<LogError> {
+        self.queue().closed.clone()
+    }
+
     pub(super) fn enqueue(
         &self,
         entry: Vec<u8>,
@@ -195,6 +199,9 @@ impl Sequencer {
             this.check_prefix(mark)?;
         }
         this.ask_witnesses()?;
+        // What a crash kept from being removed.
+        let batch = u64::try_from(this.config.limits.batch_entries).unwrap_or(u64::MAX);
+        this.discard_partials(this.published.head.size.saturating_sub(batch));
         Ok(this)
     }
 

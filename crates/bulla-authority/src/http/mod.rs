@@ -1,0 +1,150 @@
+//! What all services answer with when they do not do what was asked.
+
+mod rates;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+pub(crate) use rates::{Rates, limit};
+
+use crate::clock::IssueError;
+use crate::log::LogError;
+
+/// A request that is not fulfilled. Nothing was logged and nothing issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// What was sent makes no sense.
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Nobody vouches for who sent it.
+    pub(crate) fn unauthenticated(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// It is known who sent it, and it is not for them.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// There is no such thing.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// No longer done here.
+    pub(crate) fn frozen(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+    }
+
+    /// More than is taken.
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// Too often.
+    pub(crate) fn too_many(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+    }
+
+    /// It is not the client's fault, and it may go better later.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// The status.
+    #[must_use]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What the client is told.
+    #[must_use]
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// For the log of the authority.
+    pub(crate) fn traced(self, service: &'static str) -> Self {
+        if self.status.is_server_error() {
+            tracing::error!(
+                service,
+                status = self.status.as_u16(),
+                message = self.message,
+                "failed"
+            );
+        } else {
+            tracing::info!(
+                service,
+                status = self.status.as_u16(),
+                message = self.message,
+                "refused"
+            );
+        }
+        self
+    }
+
+    /// As services that stand behind gRPC say it (Fulcio, Rekor v2).
+    pub(crate) fn grpc(self) -> Response {
+        let code = match self.status {
+            StatusCode::BAD_REQUEST => 3,
+            StatusCode::NOT_FOUND => 5,
+            StatusCode::FORBIDDEN => 7,
+            StatusCode::TOO_MANY_REQUESTS => 8,
+            StatusCode::METHOD_NOT_ALLOWED => 12,
+            StatusCode::SERVICE_UNAVAILABLE => 14,
+            StatusCode::UNAUTHORIZED => 16,
+            StatusCode::PAYLOAD_TOO_LARGE => 11,
+            _ => 13,
+        };
+        let body = json!({ "code": code, "message": self.message, "details": [] });
+        (self.status, Json(body)).into_response()
+    }
+
+    /// As Rekor v1 says it.
+    pub(crate) fn rekor_v1(self) -> Response {
+        let body = json!({ "code": self.status.as_u16(), "message": self.message });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.rekor_v1()
+    }
+}
+
+/// The authority cannot do its part. The details are for its own log: they may name files.
+impl From<bulla::Fault> for Refusal {
+    fn from(fault: bulla::Fault) -> Self {
+        tracing::error!(fault = %fault, "the authority cannot sign or write");
+        Self::unavailable("the authority cannot do this now")
+    }
+}
+
+impl From<LogError> for Refusal {
+    fn from(error: LogError) -> Self {
+        tracing::error!(error = ?error, "a log refused");
+        Self::unavailable("the log cannot take entries now")
+    }
+}
+
+impl From<IssueError> for Refusal {
+    fn from(error: IssueError) -> Self {
+        tracing::error!(error = %error, "nothing is issued");
+        Self::unavailable("the authority's clock is not right, or it cannot write")
+    }
+}

@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Key(commands::key::Arguments),
     Trust(commands::trust::Arguments),
     Log(commands::log::Arguments),
+    Authority(commands::authority::Arguments),
     Demo(commands::demo::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),

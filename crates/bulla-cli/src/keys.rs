@@ -139,12 +139,28 @@ pub(crate) fn certificates(
 
 /// The password of a key that is there: from a file, the environment, or a prompt.
 fn existing_password(arguments: &PasswordArguments, key: &str) -> Result<Password, Fault> {
-    match given_password(
-        arguments.password_file.as_deref(),
-        &["BULLA_PASSWORD", "COSIGN_PASSWORD"],
-    )? {
-        Some(password) => Ok(password),
-        None => prompt(&format!("Password of {}: ", bulla::Printable(key))).map(Password::new),
+    existing_secret(arguments, key).map(Password::new)
+}
+
+fn existing_secret(arguments: &PasswordArguments, key: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    match given_secret(arguments.password_file.as_deref(), &["BULLA_PASSWORD", "COSIGN_PASSWORD"])?
+    {
+        Some(secret) => Ok(secret),
+        None => prompt(&format!("Password of {}: ", bulla::Printable(key))),
+    }
+}
+
+/// One password for several keys: asked for when the first of them needs it, and once.
+pub(crate) fn shared_password<'a>(
+    arguments: &'a PasswordArguments,
+    of: &'a str,
+) -> impl Fn() -> Result<Password, Fault> + 'a {
+    let known = std::cell::OnceCell::<Zeroizing<Vec<u8>>>::new();
+    move || {
+        if known.get().is_none() {
+            let _ = known.set(existing_secret(arguments, of)?);
+        }
+        Ok(Password::new(known.get().cloned().unwrap_or_default()))
     }
 }
 
@@ -160,8 +176,8 @@ pub(crate) fn new_password(
             "give one; 'bulla key generate --no-password' and 'bulla key decrypt' write a key without encryption",
         )
     };
-    if let Some(password) = given_password(file, variables)? {
-        return if password.is_empty() { Err(empty()) } else { Ok(password) };
+    if let Some(secret) = given_secret(file, variables)? {
+        return if secret.is_empty() { Err(empty()) } else { Ok(Password::new(secret)) };
     }
     let ask = |text: &str| {
         prompt(text).map_err(|_| Fault::Key {
@@ -180,7 +196,10 @@ pub(crate) fn new_password(
     Ok(Password::new(first))
 }
 
-fn given_password(file: Option<&Path>, variables: &[&str]) -> Result<Option<Password>, Fault> {
+fn given_secret(
+    file: Option<&Path>,
+    variables: &[&str],
+) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
     if let Some(path) = file {
         let mut bytes = files::read_secret(path, PASSWORD_BYTES)?;
         if bytes.len() as u64 > PASSWORD_BYTES {
@@ -193,10 +212,10 @@ fn given_password(file: Option<&Path>, variables: &[&str]) -> Result<Option<Pass
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
-        return Ok(Some(Password::new(bytes)));
+        return Ok(Some(bytes));
     }
     let found = variables.iter().find_map(std::env::var_os);
-    Ok(found.map(|value| Password::new(Zeroizing::new(value.into_encoded_bytes()))))
+    Ok(found.map(|value| Zeroizing::new(value.into_encoded_bytes())))
 }
 
 /// What a shell expects of a program that was interrupted.

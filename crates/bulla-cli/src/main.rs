@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Key(arguments) => ("key", commands::key::run(arguments, &ui)),
         Command::Trust(arguments) => ("trust", commands::trust::run(arguments, &ui)),
         Command::Log(arguments) => ("log", commands::log::run(arguments, &ui)),
+        Command::Authority(arguments) => ("authority", commands::authority::run(arguments, &ui)),
         Command::Demo(arguments) => ("demo", commands::demo::run(arguments, &ui)),
         Command::Completions(arguments) => {
             ("completions", commands::completions::run(arguments, &ui))

@@ -48,6 +48,8 @@ pub(crate) enum Problem {
     About { what: String, failure: Failure },
     /// About a log, which has reasons of its own.
     Log { what: String, verdict: Verdict, reasons: Vec<(&'static str, String)>, hints: Vec<String> },
+    /// A service that cannot be run.
+    Service { message: String, hint: String },
     /// Anything else.
     Failure(Failure),
 }
@@ -55,6 +57,10 @@ pub(crate) enum Problem {
 impl Problem {
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage { message: message.into(), hint: hint.into() }
+    }
+
+    pub(crate) fn service(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Service { message: message.into(), hint: hint.into() }
     }
 
     pub(crate) fn about(what: impl Into<String>, failure: impl Into<Failure>) -> Self {

@@ -163,6 +163,10 @@ impl Ui {
             Problem::Usage { message, hint } => {
                 (None, Verdict::Usage, vec![ReasonReport::usage(message)], vec![hint.clone()])
             }
+            Problem::Service { message, hint } => {
+                let report = ReasonReport { code: "service", ..ReasonReport::usage(message) };
+                (None, Verdict::CouldNotTell, vec![report], vec![hint.clone()])
+            }
             Problem::About { what, failure } => {
                 let (_, reports, hints) = failure_report(failure);
                 (Some(what), verdict_of(failure), reports, hints)

@@ -253,6 +253,19 @@ impl IssuerConfig {
 }
 
 impl Config {
+    /// A development authority's, with the usual settings.
+    #[must_use]
+    pub fn development(name: &str, url: &str) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            development: true,
+            certificates: Certificates::default(),
+            limits: HttpLimits::default(),
+            issuers: Vec::new(),
+        }
+    }
+
     /// Reads an authority's configuration.
     ///
     /// # Errors

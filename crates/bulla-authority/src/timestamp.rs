@@ -1,12 +1,13 @@
 //! The timestamp authority (RFC 3161).
 //!
-//! A request that cannot be granted is answered, too: with a status and the reason (§2.4.2).
+//! A request that cannot be granted is answered, too: with a status and the reason (§2.4.2). Requests may also come as
+//! JSON, as Sigstore's own authority takes them and its JavaScript client sends them; the answer is the same.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bulla::Fault;
 use cms::cert::{CertificateChoices, IssuerAndSerialNumber};
@@ -19,12 +20,13 @@ use const_oid::db::{rfc5911, rfc5912};
 use der::asn1::{Any, BitString, GeneralizedTime, Int, OctetString, SetOfVec, UtcTime};
 use der::{Decode as _, Encode as _, EncodeValue, Sequence, Tagged};
 use jiff::Timestamp;
+use serde::Deserialize;
 use x509_cert::Certificate;
 use x509_cert::attr::Attribute;
 use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::AlgorithmIdentifierOwned;
-use x509_tsp::{TimeStampReq, TspVersion, TstInfo};
+use x509_tsp::{MessageImprint, TimeStampReq, TspVersion, TstInfo};
 
 use crate::authority::{Active, Authority};
 use crate::clock::whole_seconds;
@@ -91,9 +93,18 @@ struct IssuerSerial {
 }
 
 /// `POST /api/v1/timestamp`
-pub(crate) async fn timestamp(State(authority): State<Arc<Authority>>, body: Bytes) -> Response {
+pub(crate) async fn timestamp(
+    State(authority): State<Arc<Authority>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let worker = authority.clone();
-    let answer = tokio::task::spawn_blocking(move || answer(&worker, &body)).await;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let json = kind.is_some_and(|kind| kind.starts_with("application/json"));
+    let answer = tokio::task::spawn_blocking(move || {
+        answer(&worker, if json { read_json(&body) } else { read_der(&body) })
+    })
+    .await;
     match answer {
         Ok(Ok((granted, response))) => {
             if granted {
@@ -109,8 +120,65 @@ pub(crate) async fn timestamp(State(authority): State<Arc<Authority>>, body: Byt
     }
 }
 
-fn answer(authority: &Authority, body: &[u8]) -> Result<(bool, Vec<u8>), Refusal> {
-    let request = match check(body) {
+type Asked = Result<TimeStampReq, (Failure, &'static str)>;
+
+const UNKNOWN_HASH: &str = "the hash is none of SHA-256, SHA-384 and SHA-512";
+const NOT_JSON: (Failure, &str) = (Failure::BadDataFormat, "the request is not one in JSON");
+
+fn read_der(body: &[u8]) -> Asked {
+    TimeStampReq::from_der(body)
+        .map_err(|_| (Failure::BadDataFormat, "the request is not a TimeStampReq"))
+}
+
+/// Sigstore's own form of a request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonRequest {
+    artifact_hash: String,
+    hash_algorithm: String,
+    #[serde(default)]
+    certificates: bool,
+    #[serde(default)]
+    nonce: Option<u64>,
+    #[serde(default, rename = "tsaPolicyOID")]
+    policy: String,
+}
+
+fn read_json(body: &[u8]) -> Asked {
+    let request: JsonRequest = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
+    let oid = match request.hash_algorithm.to_ascii_lowercase().as_str() {
+        "sha256" => rfc5912::ID_SHA_256,
+        "sha384" => rfc5912::ID_SHA_384,
+        "sha512" => rfc5912::ID_SHA_512,
+        _ => return Err((Failure::BadAlg, UNKNOWN_HASH)),
+    };
+    let digest = crate::unbase64(&request.artifact_hash).ok_or(NOT_JSON)?;
+    let policy = Some(request.policy).filter(|policy| !policy.is_empty());
+    let nonce = request.nonce.map(|nonce| {
+        // A zero in front, so that it stays positive; no more of them than that.
+        let bytes = [&[0][..], &nonce.to_be_bytes()].concat();
+        let needless = |pair: &&[u8]| matches!(pair, [0, next] if *next < 0x80);
+        let start = bytes.windows(2).take_while(needless).count();
+        Int::new(bytes.get(start..).unwrap_or_default())
+    });
+    Ok(TimeStampReq {
+        version: TspVersion::V1,
+        message_imprint: MessageImprint {
+            hash_algorithm: AlgorithmIdentifierOwned { oid, parameters: None },
+            hashed_message: OctetString::new(digest).map_err(|_| NOT_JSON)?,
+        },
+        req_policy: policy
+            .map(|policy| ObjectIdentifier::new(&policy))
+            .transpose()
+            .map_err(|_| NOT_JSON)?,
+        nonce: nonce.transpose().map_err(|_| NOT_JSON)?,
+        cert_req: request.certificates,
+        extensions: None,
+    })
+}
+
+fn answer(authority: &Authority, asked: Asked) -> Result<(bool, Vec<u8>), Refusal> {
+    let request = match asked.and_then(check) {
         Ok(request) => request,
         Err((failure, why)) => {
             tracing::info!(service = "timestamp", why, "refused");
@@ -124,12 +192,9 @@ fn answer(authority: &Authority, body: &[u8]) -> Result<(bool, Vec<u8>), Refusal
 }
 
 /// Whether a request is one that is granted.
-fn check(body: &[u8]) -> Result<TimeStampReq, (Failure, &'static str)> {
-    let request = TimeStampReq::from_der(body)
-        .map_err(|_| (Failure::BadDataFormat, "the request is not a TimeStampReq"))?;
+fn check(request: TimeStampReq) -> Asked {
     let imprint = &request.message_imprint;
-    let hash = Hash::from_oid(imprint.hash_algorithm.oid)
-        .ok_or((Failure::BadAlg, "the hash is none of SHA-256, SHA-384 and SHA-512"))?;
+    let hash = Hash::from_oid(imprint.hash_algorithm.oid).ok_or((Failure::BadAlg, UNKNOWN_HASH))?;
     if imprint.hash_algorithm.parameters.as_ref().is_some_and(|p| !p.is_null()) {
         return Err((Failure::BadAlg, "the hash has parameters"));
     }

@@ -7,6 +7,8 @@ pub mod authority;
 pub mod bundles;
 pub mod models;
 pub mod stamps;
+#[cfg(feature = "authority")]
+pub mod sigstore;
 
 use std::num::NonZeroUsize;
 use std::path::Path;

@@ -172,6 +172,11 @@ impl Authority {
         self.generations.iter().map(|active| &active.record)
     }
 
+    #[cfg(test)]
+    pub(crate) fn generations_mut(&mut self) -> &mut Vec<Active> {
+        &mut self.generations
+    }
+
     pub(crate) fn generations(&self) -> &[Active] {
         &self.generations
     }

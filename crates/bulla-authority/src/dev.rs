@@ -74,7 +74,7 @@ impl DevIssuer {
         Ok((config, KeySource::Fixed(keys)))
     }
 
-    fn jwks(&self) -> Result<Value, Fault> {
+    pub(crate) fn jwks(&self) -> Result<Value, Fault> {
         // The point is what a P-256 `SubjectPublicKeyInfo` ends with.
         let point = self.key.public().spki_der().last_chunk::<64>();
         let (x, y) = point
@@ -87,7 +87,7 @@ impl DevIssuer {
     }
 
     /// A token with these claims on top of the usual ones.
-    fn mint(&self, claims: Value, now: Timestamp) -> Result<String, Fault> {
+    pub(crate) fn mint(&self, claims: Value, now: Timestamp) -> Result<String, Fault> {
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": KEY_ID });
         let mut all = json!({
             "iss": self.url,

@@ -30,7 +30,7 @@ use crate::authority::{Active, Authority};
 use crate::clock::whole_seconds;
 use crate::config::IssuerType;
 use crate::ct;
-use crate::http::Refusal;
+use crate::http::{Refusal, read_object};
 use crate::identity::{self, Identity, SubjectName};
 use crate::oidc::{self, UseError, VerifiedToken};
 use crate::signatures::{self, Hash};
@@ -95,8 +95,7 @@ async fn create(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Vec<String>, Refusal> {
-    let request: Request = serde_json::from_slice(body)
-        .map_err(|e| Refusal::malformed(format!("the request is malformed: {e}")))?;
+    let request: Request = read_object(body)?;
     let bearer = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok())

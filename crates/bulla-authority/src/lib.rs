@@ -40,6 +40,8 @@ mod oidc;
 mod rekor;
 pub mod server;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 mod trust;
 mod x509;

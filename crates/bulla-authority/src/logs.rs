@@ -119,6 +119,12 @@ pub(crate) fn first_four(id: [u8; 32]) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// An error of a log, for tests of what happens then.
+#[cfg(test)]
+pub(crate) fn refusing() -> LogError {
+    LogError
+}
+
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;

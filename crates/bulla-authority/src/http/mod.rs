@@ -5,6 +5,7 @@ mod rates;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 pub(crate) use rates::{Rates, limit};
@@ -125,6 +126,16 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         self.rekor_v1()
     }
+}
+
+/// Reads an object. A derived reader also takes an array of the members, which no other reader of the same document
+/// would.
+pub(crate) fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::malformed("the request is malformed: it is no JSON object"));
+    }
+    serde_json::from_slice(body)
+        .map_err(|e| Refusal::malformed(format!("the request is malformed: {e}")))
 }
 
 /// The authority cannot do its part. The details are for its own log: they may name files.

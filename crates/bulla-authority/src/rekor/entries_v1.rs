@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Verifier, canonical_json};
-use crate::http::Refusal;
+use crate::http::{Refusal, read_object};
 use crate::keys::sha256;
 use crate::signatures::{self, Hash};
 use crate::{base64, unbase64};
@@ -35,8 +35,7 @@ struct Proposed {
 
 /// Checks what a client proposes.
 pub(crate) fn check(body: &[u8]) -> Result<Checked, Refusal> {
-    let proposed: Proposed = serde_json::from_slice(body).map_err(malformed)?;
-    let Proposed { api_version, kind, spec } = proposed;
+    let Proposed { api_version, kind, spec } = read_object(body)?;
     let spec = match (kind.as_str(), api_version.as_str()) {
         ("hashedrekord", "0.0.1") => hashedrekord(spec)?,
         ("dsse", "0.0.1") => dsse(spec)?,

@@ -22,7 +22,7 @@ use super::index::leaf_hash;
 use crate::authority::{Active, Authority};
 use crate::base64;
 use crate::clock::whole_seconds;
-use crate::http::Refusal;
+use crate::http::{Refusal, read_object};
 use crate::log::Included;
 use crate::logs::{ENTRY_BYTES, first_four};
 use crate::server::Generation;
@@ -255,8 +255,7 @@ pub(crate) async fn retrieve(
 }
 
 fn search(active: &Active, body: &[u8]) -> Result<Value, Refusal> {
-    let Search { entry_uuids, log_indexes, entries } = serde_json::from_slice(body)
-        .map_err(|e| Refusal::malformed(format!("malformed query: {e}")))?;
+    let Search { entry_uuids, log_indexes, entries } = read_object(body)?;
     if entry_uuids.len() + log_indexes.len() + entries.len() > LOOKUPS {
         return Err(Refusal::malformed(format!(
             "more than max allowed {LOOKUPS} entries in request"

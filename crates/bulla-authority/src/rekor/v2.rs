@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Document, Verifier, canonical_json};
 use crate::authority::{Active, Authority};
-use crate::http::Refusal;
+use crate::http::{Refusal, read_object};
 use crate::log::Included;
 use crate::logs::ENTRY_BYTES;
 use crate::server::Generation;
@@ -97,8 +97,7 @@ async fn create(
 
 /// Checks a request; returns the leaf: `hashedrekord` 0.0.2.
 fn check(body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let request: Request = serde_json::from_slice(body)
-        .map_err(|e| Refusal::malformed(format!("invalid request: {e}")))?;
+    let request: Request = read_object(body)?;
     let HashedRekord { digest, signature } = request
         .hashed_rekord
         .ok_or_else(|| Refusal::malformed("invalid type, must be hashedrekord"))?;

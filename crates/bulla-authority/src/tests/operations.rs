@@ -1,0 +1,296 @@
+//! When the authority itself cannot, and how it is run.
+
+use serde_json::json;
+
+use super::{Bench, EMAIL, at, certificate_request, key, open};
+use crate::config::CONFIG_FILE;
+use crate::keys::Protection;
+use crate::{Config, InitError, OpenError, base64, init};
+
+#[test]
+fn a_log_that_refuses_is_a_503_and_nothing_is_issued() {
+    let mut bench = Bench::new();
+    let token = bench.token(json!({}));
+    bench.break_logs();
+    let answer = bench.certify(&token);
+    assert_eq!(answer.status, 503, "{}", answer.message());
+    assert!(!answer.message().contains("CERTIFICATE"), "{}", answer.message());
+    let mine = key(bulla::KeyAlgorithm::EcdsaP256);
+    let digest = bulla::Digest::sha256(b"message").to_hex();
+    let v2 = json!({ "hashedRekordRequestV002": {
+        "digest": base64(&hex::decode(&digest).unwrap()),
+        "signature": {
+            "content": base64(&mine.sign(b"message").unwrap()),
+            "verifier": {
+                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                "publicKey": { "rawBytes": base64(mine.public().spki_der()) },
+            },
+        },
+    } });
+    assert_eq!(bench.post_json("/api/v2/log/entries", &v2).status, 503);
+    let v1 = json!({ "apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {
+        "data": { "hash": { "algorithm": "sha256", "value": digest } },
+        "signature": {
+            "content": base64(&mine.sign(b"message").unwrap()),
+            "publicKey": { "content": base64(mine.public().to_pem().as_bytes()) },
+        },
+    } });
+    let answer = bench.post_json("/api/v1/log/entries", &v1);
+    assert_eq!(answer.status, 503);
+    assert!(!answer.message().contains("signedEntryTimestamp"));
+    assert_eq!(bench.get("/readyz").status, 503);
+    assert_eq!(bench.get("/healthz").status, 200);
+
+    // The token was not used up: when the log works again, it is good.
+    let bench = bench.restart();
+    bench.set_clock("2026-11-20T12:00:01Z");
+    let again = certificate_request(&token, &mine, EMAIL);
+    // A restart forgets that it was given back: the safe side.
+    assert_eq!(bench.post_json("/api/v2/signingCert", &again).status, 401);
+}
+
+#[test]
+fn a_token_is_given_back_when_nothing_was_issued() {
+    let mut bench = Bench::new();
+    let token = bench.token(json!({}));
+    let logs = bench.authority.generations()[0].logs.clone();
+    bench.break_logs();
+    assert_eq!(bench.certify(&token).status, 503);
+    std::sync::Arc::get_mut(&mut bench.authority).unwrap().generations_mut()[0].logs = logs;
+    assert_eq!(bench.certify(&token).status, 200);
+}
+
+#[test]
+fn a_clock_that_went_back_issues_nothing() {
+    let bench = Bench::new();
+    assert_eq!(bench.certify(&bench.token(json!({}))).status, 200);
+    bench.set_clock("2026-11-20T11:59:00Z");
+    let logged = bench.logged();
+    assert_eq!(bench.certify(&bench.token(json!({}))).status, 503);
+    assert_eq!(bench.get("/readyz").status, 503);
+    assert_eq!(bench.logged(), logged);
+    // And it does not start.
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    assert!(matches!(open(&folder, &clock), Err(OpenError::Clock(_))));
+}
+
+#[test]
+fn an_authority_runs_once_at_a_time() {
+    let bench = Bench::new();
+    assert!(matches!(open(&bench.folder, &bench.clock), Err(OpenError::InUse { .. })));
+    drop(bench.restart());
+}
+
+#[test]
+fn rule_17_a_log_that_is_gone_is_not_made_anew() {
+    let bench = Bench::new();
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    std::fs::remove_dir_all(folder.path().join("ca/logs/1/rekor-v2")).unwrap();
+    assert!(open(&folder, &clock).is_err());
+}
+
+/// A development authority stays one, and no other becomes one by its configuration.
+#[test]
+fn rule_17_development_is_decided_when_an_authority_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("ca");
+    let mut config = Config::development("Test", super::URL);
+    config.development = false;
+    config.issuers = vec!["https://accounts.example.com".parse().unwrap()];
+    let made = init(&place, &config, &Protection::None, at(super::NOW)).unwrap();
+    let names: Vec<_> = made.trust.files().map(|(name, _)| name).into();
+    assert_eq!(names, ["trusted_root.json", "signing_config.json", "trust_config.json"]);
+    assert!(!place.join("generations/1/development-issuer.key").exists());
+    let text = std::fs::read_to_string(place.join(CONFIG_FILE)).unwrap();
+    std::fs::write(
+        place.join(CONFIG_FILE),
+        text.replace("development = false", "development = true"),
+    )
+    .unwrap();
+    let clock = std::sync::Arc::new(super::TestClock(std::sync::Mutex::new(at(super::NOW))));
+    assert!(matches!(open(&folder, &clock), Err(OpenError::OtherKind { .. })));
+}
+
+#[test]
+fn rule_17_a_development_authoritys_files_say_what_they_are() {
+    let bench = Bench::new();
+    let names: Vec<_> = bench.authority.trust().files().map(|(name, _)| name).into();
+    assert!(names.iter().all(|name| name.starts_with("development_")), "{names:?}");
+    assert_eq!(bench.get("/trusted_root.json").status, 404);
+    let root = bench.get("/development_trusted_root.json").json();
+    let certificate = root["certificateAuthorities"][0]["certChain"]["certificates"][1].clone();
+    let der = crate::unbase64(certificate["rawBytes"].as_str().unwrap()).unwrap();
+    let subject = bulla::Certificate::from_der(&der).unwrap().subject().to_owned();
+    assert!(subject.contains("DEVELOPMENT"), "{subject}");
+}
+
+/// Each authority has a root of its own, whatever it is called.
+#[test]
+fn rule_17_keys_are_separate() {
+    let (one, other) = (Bench::new(), Bench::new());
+    let mut all = std::collections::BTreeSet::new();
+    for bench in [&one, &other] {
+        let active = &bench.authority.generations()[0];
+        let keys = &active.keys;
+        for key in [&keys.issuing, &keys.ct_log, &keys.rekor_v1, &keys.rekor_v2, &keys.timestamp] {
+            assert!(all.insert(key.public().spki_der().to_vec()), "a key stands twice");
+        }
+        for root in [&active.record.root, &active.record.timestamp_root] {
+            let key = bulla::Certificate::from_der(&root.0).unwrap().public_key().unwrap();
+            assert!(all.insert(key.spki_der().to_vec()), "a key stands twice");
+        }
+    }
+    assert_eq!(all.len(), 14);
+}
+
+#[test]
+fn an_authority_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::development("Test", super::URL);
+    let make =
+        |name: &str| init(&folder.path().join(name), &config, &Protection::None, at(super::NOW));
+    make("ca").unwrap();
+    assert!(matches!(make("ca"), Err(InitError::Exists { .. })));
+    std::fs::create_dir(folder.path().join("full")).unwrap();
+    std::fs::write(folder.path().join("full/x"), "x").unwrap();
+    assert!(matches!(make("full"), Err(InitError::Exists { .. })));
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    assert!(make("file").is_err());
+    // An empty folder may be filled, and nothing else is left beside.
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    make("empty").unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["ca", "empty", "file", "full"]);
+}
+
+#[test]
+fn keys_are_encrypted_and_need_their_password() {
+    use bulla::{Fault, Password};
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("ca");
+    let password = |text: &str| Password::new(text.as_bytes().to_vec().into());
+    let config = Config::development("Test", super::URL);
+    init(&place, &config, &Protection::Password(&password("secret")), at(super::NOW)).unwrap();
+    for entry in std::fs::read_dir(place.join("generations/1")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "key") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(
+                text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"),
+                "{}",
+                path.display()
+            );
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+    let clock = std::sync::Arc::new(super::TestClock(std::sync::Mutex::new(at(super::NOW))));
+    let open = |text: &'static str| {
+        crate::Authority::open(&place, clock.clone(), &move || Ok(password(text)))
+    };
+    assert!(matches!(open("wrong"), Err(OpenError::Fault(Fault::WrongPassword))));
+    open("secret").unwrap();
+}
+
+#[test]
+fn a_key_that_was_exchanged_is_found_out() {
+    let (one, other) = (Bench::new(), Bench::new());
+    let Bench { folder, clock, authority } = one;
+    drop(authority);
+    let key = "ca/generations/1/issuing.key";
+    std::fs::copy(other.folder.path().join(key), folder.path().join(key)).unwrap();
+    let refused = open(&folder, &clock).unwrap_err().to_string();
+    assert!(refused.contains("issuing.key"), "{refused}");
+}
+
+#[test]
+fn the_development_issuer_answers_this_machine_only() {
+    use axum::body::Body;
+    use axum::http::Request;
+    let bench = Bench::new();
+    let ask = |host: &str| {
+        let request = Request::post("/dev/token?email=ada@example.com").header("host", host);
+        bench.request(request.body(Body::empty()).unwrap()).status
+    };
+    assert_eq!(ask("127.0.0.1:8080"), 200);
+    assert_eq!(ask("localhost:8080"), 200);
+    // A name that was made to point here, by a page that wants a token.
+    assert_eq!(ask("evil.example:8080"), 403);
+    assert_eq!(ask("127.0.0.1.evil.example"), 403);
+}
+
+#[test]
+fn a_login_with_pkce() {
+    let bench = Bench::new();
+    let challenge = crate::base64url(&crate::keys::sha256(b"verifier"));
+    let authorize = |redirect: &str, method: &str| {
+        bench.get(&format!("/dev/authorize?client_id=sigstore&response_type=code&redirect_uri={redirect}&state=s&nonce=n&code_challenge={challenge}&code_challenge_method={method}&email=ada@example.com"))
+    };
+    let redirect = "http://localhost:4000/auth/callback";
+    assert_eq!(authorize("https://evil.example/", "S256").status, 400);
+    assert_eq!(authorize(redirect, "plain").status, 400);
+    let exchange = |code: &str, verifier: &str| {
+        use axum::body::Body;
+        use axum::http::Request;
+        let form = format!(
+            "grant_type=authorization_code&code={code}&code_verifier={verifier}&redirect_uri={redirect}"
+        );
+        let request = Request::post("/dev/token")
+            .header("host", "localhost:8080")
+            .header("content-type", "application/x-www-form-urlencoded");
+        bench.request(request.body(Body::from(form)).unwrap())
+    };
+    let code = || {
+        let answer = authorize(redirect, "S256");
+        assert_eq!(answer.status, 302, "{}", answer.message());
+        let location = answer.headers["location"].to_str().unwrap().to_owned();
+        assert!(location.starts_with(redirect) && location.ends_with("&state=s"), "{location}");
+        location.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned()
+    };
+    assert_eq!(exchange(&code(), "guess").status, 400);
+    let good = code();
+    let answer = exchange(&good, "verifier");
+    assert_eq!(answer.status, 200, "{}", answer.message());
+    let token = answer.json()["id_token"].as_str().unwrap().to_owned();
+    assert_eq!(bench.certify(&token).status, 200);
+    assert_eq!(exchange(&good, "verifier").status, 400, "a code is good once");
+}
+
+#[test]
+fn the_logs_can_be_read_as_tiles() {
+    let bench = Bench::new();
+    bench.certify(&bench.token(json!({})));
+    for path in ["/api/v2/checkpoint", "/ct/checkpoint", "/rekor-v1/checkpoint"] {
+        let text = bench.get(path).message();
+        assert!(text.starts_with("127.0.0.1") && text.contains("\n\u{2014} 127.0.0.1"), "{text}");
+    }
+    assert_eq!(bench.get("/ct/tile/0/000.p/1").body.len(), 32);
+    for path in ["/ct/../../authority.toml", "/ct/%2e%2e/entries", "/ct/state", "/api/v2/tile/9/9"]
+    {
+        assert_eq!(bench.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn what_operators_look_at() {
+    let bench = Bench::new();
+    bench.certify(&bench.token(json!({})));
+    bench.certify("garbage");
+    assert_eq!(bench.get("/readyz").message(), "ready\n");
+    let metrics = bench.get("/metrics").message();
+    for line in [
+        "bulla_authority_certificates_total 1",
+        "bulla_authority_log_entries{log=\"ct/1\"} 1",
+        "bulla_authority_refusals_total{service=\"certificate\",status=\"401\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    assert_eq!(bench.get("/api/v2/configuration").json()["issuers"][0]["audience"], "sigstore");
+    assert_eq!(bench.get("/nothing").status, 404);
+}

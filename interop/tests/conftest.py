@@ -1,9 +1,12 @@
 """What the tests share: models, keys, authorities, and the two programs."""
 
 import datetime
+import json
 import os
 import pathlib
+import socket
 import subprocess
+import urllib.request
 
 import pytest
 from cryptography import x509
@@ -155,3 +158,55 @@ class Authority:
 @pytest.fixture
 def authority(tmp_path, curve):
     return Authority(tmp_path, CURVES[curve])
+
+
+class Sigstore:
+    """A development authority that is being served."""
+
+    identity = "ada@example.com"
+
+    def __init__(self, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self.folder = folder / "authority"
+        self.issuer = f"{self.url}/dev"
+        bulla("authority", "init", self.folder, "--dev-issuer", "--no-password", "--url", self.url)
+        self.process = subprocess.Popen(
+            [BULLA, "authority", "serve", self.folder, "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        ready = json.loads(self.process.stdout.readline())
+        assert ready["verdict"] == "ready", ready
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=30) == 0
+
+    def file(self, name):
+        return self.folder / f"development_{name}.json"
+
+    def token(self):
+        """Good for one certificate."""
+        request = urllib.request.Request(
+            f"{self.issuer}/token?email={self.identity}", method="POST", data=b""
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["id_token"]
+
+    def only_rekor(self, version, name, target):
+        """One of the files, with only one version of the log to go to."""
+        document = json.loads(self.file(name).read_text())
+        config = document.get("signingConfig", document)
+        logs = config["rekorTlogUrls"]
+        config["rekorTlogUrls"] = [log for log in logs if log["majorApiVersion"] == version]
+        target.write_text(json.dumps(document))
+        return target
+
+
+@pytest.fixture(scope="session")
+def sigstore(tmp_path_factory):
+    sigstore = Sigstore(tmp_path_factory.mktemp("sigstore"))
+    yield sigstore
+    sigstore.stop()

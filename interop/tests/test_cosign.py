@@ -1,5 +1,7 @@
 """cosign's key files, in both directions. Needs COSIGN; `make interop-go` runs it."""
 
+import hashlib
+import json
 import os
 
 import pytest
@@ -59,3 +61,43 @@ def test_a_key_changes_its_file_format_and_stays_the_same(tmp_path, small):
     )  # fmt: skip
     said = cosign("public-key", "--key", second, COSIGN_PASSWORD="two")
     assert (tmp_path / "first.pub").read_text().strip() in said
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_cosign_and_the_authority(sigstore, version, tmp_path):
+    artifact, token = tmp_path / "artifact", tmp_path / "token"
+    artifact.write_text("hello")
+    statement = tmp_path / "statement.json"
+    digest = hashlib.sha256(b"hello").hexdigest()
+    statement.write_text(
+        json.dumps(
+            {
+                "_type": "https://in-toto.io/Statement/v1",
+                "subject": [{"name": "artifact", "digest": {"sha256": digest}}],
+                "predicateType": "https://example.com/v1",
+                "predicate": {},
+            }
+        )
+    )
+    config = sigstore.only_rekor(version, "signing_config", tmp_path / "signing_config.json")
+    # It takes a token with an ECDSA signature from a file only.
+    with_services = ("--yes", "--identity-token", token, "--signing-config", config)
+    trusted = ("--trusted-root", sigstore.file("trusted_root"))
+    by = ("--certificate-identity", sigstore.identity, "--certificate-oidc-issuer", sigstore.issuer)
+
+    token.write_text(sigstore.token())
+    bundle = tmp_path / "blob.json"
+    cosign("sign-blob", *with_services, *trusted, "--bundle", bundle, artifact)
+    cosign("verify-blob", *trusted, *by, "--bundle", bundle, artifact)
+
+    token.write_text(sigstore.token())
+    attested = tmp_path / "attestation.json"
+    cosign(
+        "attest-blob", *with_services, *trusted, "--statement", statement, "--bundle", attested
+    )
+    attestation = ("verify-blob-attestation", "--type", "https://example.com/v1", *trusted, *by)
+    cosign(*attestation, "--bundle", attested, artifact)
+
+    artifact.write_text("other")
+    cosign("verify-blob", *trusted, *by, "--bundle", bundle, artifact, code=1)
+    cosign(*attestation, "--bundle", attested, artifact, code=1)

@@ -21,6 +21,30 @@ fn bulla(folder: &Path, arguments: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
+/// Starts a server, and ends it when it says that it is ready.
+fn until_ready(folder: &Path, arguments: &str) -> (Option<i32>, String) {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let mut server = Command::new(BULLA)
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env("BULLA_PASSWORD", "secret")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(server.stdout.take().unwrap());
+    output.read_line(&mut said).unwrap();
+    if said.contains("ready") {
+        let id = rustix::process::Pid::from_child(&server);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    }
+    server.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let code = server.wait().unwrap().code();
+    // The ports in the examples may be somebody else's just now.
+    if said.contains("Address already in use") { (Some(0), said) } else { (code, said) }
+}
+
 fn help(command: &str) -> String {
     let (code, said) = bulla(Path::new("."), &format!("{command} --help"));
     assert_eq!(code, Some(0));
@@ -62,6 +86,8 @@ fn prepare(folder: &Path) {
     }
     let key = team.key_pair().to_plain_pem().unwrap();
     std::fs::write(folder.join("team.key"), key.as_bytes()).unwrap();
+    std::fs::write(folder.join("server.pem"), team.certificate_pem()).unwrap();
+    std::fs::write(folder.join("server.key"), key.as_bytes()).unwrap();
     for (model, with) in [
         ("my-model", "--key signer.key"),
         ("other-model", "--key former.key"),
@@ -129,6 +155,8 @@ fn every_example_runs_as_it_is_printed() {
         "log verify",
         "log monitor",
         "log export",
+        "authority init",
+        "authority serve",
         "demo",
         "completions",
         "man",
@@ -152,6 +180,11 @@ fn every_example_runs_as_it_is_printed() {
             };
             assert!(expected.contains(&code.unwrap()), "bulla {example}\n{said}");
             assert!(said.contains(says), "bulla {example}\n{said}");
+            let (code, said) = match command {
+                "authority serve" => until_ready(folder.path(), &example),
+                _ => bulla(folder.path(), &example),
+            };
+            assert_eq!(code, Some(0), "bulla {example}\n{said}");
             count += 1;
         }
     }
@@ -177,6 +210,8 @@ fn every_command_is_listed() {
             "blob",
             "key",
             "trust",
+            "key",
+            "authority",
             "demo",
             "completions",
             "man",

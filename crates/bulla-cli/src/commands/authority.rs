@@ -65,8 +65,8 @@ struct Init {
 const INIT_EXAMPLES: &str = "\
 Examples:
   bulla authority init laptop --dev-issuer --no-password
-  bulla authority init ca --url https://sigstore.example.com --name Example --issuer https://accounts.google.com
-  bulla authority init ci --url https://sigstore.example.com --issuer gitlab=https://gitlab.example.com --password-file password.txt";
+  bulla authority init ca --url https://ca.example.com --issuer https://accounts.google.com
+  bulla authority init ci --issuer gitlab=https://gitlab.example.com --password-file password.txt";
 
 /// Serve an authority
 ///
@@ -102,7 +102,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   bulla authority serve laptop
   bulla authority serve laptop --listen 127.0.0.1:0 --json
-  bulla authority serve ca --listen 0.0.0.0:8443 --tls-cert server.pem --tls-key server.key --password-file password.txt";
+  bulla authority serve ca --listen 0.0.0.0:8443 --tls-cert server.pem --tls-key server.key";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
@@ -219,16 +219,20 @@ fn serve(arguments: &Serve, ui: &Ui) -> Outcome {
     };
     let listener = TcpListener::bind(address).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    ready(&authority, address, tls.is_some(), ui)?;
     let authority = Arc::new(authority);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Problem::service(format!("cannot start threads: {e}"), "raise the limits"))?;
-    runtime
-        .block_on(server::serve(&authority, listener, tls, asked_to_end()))
-        .map_err(|e| Problem::service(format!("cannot serve: {e}"), "see the log above"))?;
-    Ok(Verdict::Yes)
+    let cannot_serve =
+        |e: std::io::Error| Problem::service(format!("cannot serve: {e}"), "see the log above");
+    runtime.block_on(async {
+        // Before anybody is told that it is ready: whoever ends it then is heard.
+        let end = asked_to_end().map_err(cannot_serve)?;
+        ready(&authority, address, tls.is_some(), ui)?;
+        server::serve(&authority, listener, tls, end).await.map_err(cannot_serve)?;
+        Ok(Verdict::Yes)
+    })
 }
 
 fn tls(certificate: &Path, key: &Path) -> Result<server::RustlsConfig, Problem> {
@@ -288,18 +292,16 @@ fn ready(authority: &Authority, address: SocketAddr, tls: bool, ui: &Ui) -> std:
 }
 
 /// Interrupted, or terminated.
-async fn asked_to_end() {
+fn asked_to_end() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupted), Ok(mut terminated)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end the process by themselves.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-    }
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }
 
 fn start_logging(format: LogFormat, ui: &Ui) {

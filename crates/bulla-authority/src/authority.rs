@@ -13,11 +13,12 @@ use crate::dev::DevIssuer;
 use crate::generation::{self, Keys, Logs, Record};
 use crate::http::Refusal;
 use crate::init::STATE;
-use crate::keys::Role;
+use crate::keys::{self, Role, ServiceKey};
 use crate::metrics::Metrics;
 use crate::oidc::{Issuers, Once};
 use crate::rekor::index::Index;
 use crate::trust::TrustFiles;
+use crate::tuf::Repository;
 
 /// Why an authority does not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,8 @@ pub struct Authority {
     last_issued: LastIssued,
     trust: TrustFiles,
     dev: Option<DevIssuer>,
+    updates: Repository,
+    updates_key: ServiceKey,
     metrics: Metrics,
     /// Held as long as the authority is open.
     _lock: File,
@@ -104,8 +107,8 @@ impl Authority {
         let mut issuers = Issuers::new(&config.issuers, folder)?;
         let dev = match records.first().filter(|_| config.development) {
             Some(first) => {
-                let keys = generation::folder(folder, first.number);
-                let key = crate::keys::load(&keys, Role::DevIssuer, password)?;
+                let place = generation::folder(folder, first.number);
+                let key = keys::load(&place, Role::DevIssuer, password)?;
                 let dev = DevIssuer::new(config.dev_issuer_url(), key)?;
                 let (config, keys) = dev.as_issuer()?;
                 issuers.add(config, keys);
@@ -122,7 +125,14 @@ impl Authority {
             let index = Index::open(logs.rekor_v1.as_ref(), &times, now)?;
             generations.push(Active { record, ends, keys, logs, index });
         }
+        let updates_key = keys::load(&folder.join(keys::FOLDER), Role::Tuf, password)?;
+        let updates = Repository::at(folder, config.development);
+        // A rotation that was killed, or a configuration that was changed: the files follow.
+        trust.store(folder)?;
+        updates.refresh(&trust, &updates_key, now)?;
         Ok(Self {
+            updates,
+            updates_key,
             tokens: Once::open(&state.join("used-tokens"), now)?,
             config,
             clock,
@@ -162,6 +172,19 @@ impl Authority {
 
     pub(crate) fn dev(&self) -> Option<&DevIssuer> {
         self.dev.as_ref()
+    }
+
+    /// Writes what clients update from anew before it expires.
+    pub(crate) fn refresh_updates(&self) {
+        match self.updates.refresh(&self.trust, &self.updates_key, self.now()) {
+            Ok(true) => tracing::info!("published the update repository anew"),
+            Ok(false) => {}
+            Err(fault) => tracing::error!(%fault, "the update repository could not be written"),
+        }
+    }
+
+    pub(crate) fn updates(&self) -> &Repository {
+        &self.updates
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -228,7 +251,7 @@ impl Authority {
     }
 }
 
-fn lock(folder: &Path, state: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(folder: &Path, state: &Path) -> Result<File, OpenError> {
     use rustix::fs::{FlockOperation, flock};
     let path = state.join("lock");
     let io = |e| Fault::io("lock", &path, e);

@@ -171,7 +171,7 @@ pub(crate) fn create(
         }
         <[_; 7]>::try_from(made).map_err(|_| Fault::Bug { what: "a key is missing" })?
     };
-    if config.development {
+    if config.development && period.number == 1 {
         keys::generate(folder, Role::DevIssuer, protection)?;
     }
 

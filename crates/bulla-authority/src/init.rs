@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use crate::clock::whole_seconds;
 use crate::config::{CONFIG_FILE, Config, ConfigProblem};
 use crate::generation::{self, Period};
-use crate::keys::{Protection, random};
+use crate::keys::{self, Protection, Role, random};
 use crate::trust::TrustFiles;
+use crate::tuf::Repository;
 
 /// Why no authority was made.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +98,8 @@ fn build(
     make_private(folder)?;
     let generation = generation::folder(folder, 1);
     let logs = generation::logs_folder(folder, 1);
-    for part in [&generation, &logs, &folder.join(STATE)] {
+    let keys = folder.join(keys::FOLDER);
+    for part in [&generation, &logs, &keys, &folder.join(STATE)] {
         std::fs::create_dir_all(part).map_err(|e| Fault::io("make", part, e))?;
     }
     let period = Period { number: 1, starts: whole_seconds(now), previous_ends: None };
@@ -106,6 +108,9 @@ fn build(
     bulla::store(&folder.join(CONFIG_FILE), text.as_bytes(), Access::Public, Existing::Keep)?;
     let trust = TrustFiles::of(config, &[record]);
     trust.store(folder)?;
+    let tuf_root = keys::generate(&keys, Role::TufRoot, protection)?;
+    let tuf = keys::generate(&keys, Role::Tuf, protection)?;
+    Repository::at(folder, config.development).create(&trust, &tuf_root, &tuf, now)?;
     Ok(trust)
 }
 

@@ -8,6 +8,9 @@ use bulla::{
     PublicKey, Signer, sign::ToSign,
 };
 
+/// Folder of the keys that are not replaced with a generation.
+pub(crate) const FOLDER: &str = "keys";
+
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -27,7 +30,9 @@ pub enum Role {
     Timestamp,
     /// Signs the development issuer's tokens; only a development authority has it.
     DevIssuer,
-    /// Signs the update repository's metadata (TUF).
+    /// Says which key signs the update repository (TUF); best kept away from the server afterwards.
+    TufRoot,
+    /// Signs the update repository's other documents.
     Tuf,
 }
 
@@ -54,6 +59,7 @@ impl Role {
             Self::TimestampRoot => "timestamp-root.key",
             Self::Timestamp => "timestamp.key",
             Self::DevIssuer => "development-issuer.key",
+            Self::TufRoot => "tuf-root.key",
             Self::Tuf => "tuf.key",
         }
     }
@@ -65,7 +71,7 @@ impl Role {
             Self::CtLog | Self::RekorV1 | Self::Timestamp | Self::DevIssuer => {
                 KeyAlgorithm::EcdsaP256
             }
-            Self::RekorV2 | Self::Tuf => KeyAlgorithm::Ed25519,
+            Self::RekorV2 | Self::TufRoot | Self::Tuf => KeyAlgorithm::Ed25519,
         }
     }
 }

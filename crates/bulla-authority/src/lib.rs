@@ -15,6 +15,7 @@
 //! authority.toml        what a person decides (Config)
 //! generations/1/        keys, and what clients have to know of them
 //! logs/1/               the logs that these keys sign
+//! keys/, tuf/           the update repository, and the keys that sign it
 //! state/                tokens that were used, the time of the last thing that was issued
 //! trusted_root.json …   for clients; they follow from the rest
 //! ```
@@ -38,18 +39,21 @@ mod logs;
 mod metrics;
 mod oidc;
 mod rekor;
+mod rotate;
 pub mod server;
 mod signatures;
 #[cfg(test)]
 mod tests;
 mod timestamp;
 mod trust;
+mod tuf;
 mod x509;
 
 pub use authority::{Authority, OpenError};
 pub use config::Config;
 pub use init::{InitError, Made, init};
 pub use keys::{Protection, Role, ServiceKey};
+pub use rotate::{Rotated, Schedule, is_protected, rotate};
 pub use trust::TrustFiles;
 
 /// Base64, the standard alphabet.

@@ -8,6 +8,7 @@
 //! | `/api/v1/timestamp` | RFC 3161 |
 //! | `/{ct,rekor-v1}/{checkpoint,tile/…}` | the other two logs, as tiles |
 //! | `/trusted_root.json`, … | what clients need |
+//! | `/tuf/…` | the same, as an update repository |
 //! | `/{healthz,readyz,metrics}` | for operators |
 //! | `/dev/…` | the development issuer, if there is one |
 //!
@@ -33,7 +34,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::authority::Authority;
 use crate::http::{Rates, Refusal, limit};
 use crate::rekor::{v1, v2};
-use crate::{dev, fulcio, timestamp};
+use crate::{dev, fulcio, timestamp, tuf};
 
 /// Which generation's logs a request is about.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +77,8 @@ pub fn router(authority: &Arc<Authority>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/add-checkpoint", rated(post(add_checkpoint), CHECKPOINT_BYTES));
+    let updates = tuf::name(authority.config().development);
+    router = router.route(&format!("/{updates}/{{*path}}"), get(update_file));
     for (name, _) in authority.trust().files() {
         router = router.route(&format!("/{name}"), get(trust_file));
     }
@@ -143,6 +146,18 @@ async fn trust_file(State(authority): State<Arc<Authority>>, request: Request) -
     }
 }
 
+async fn update_file(
+    State(authority): State<Arc<Authority>>,
+    Path(path): Path<String>,
+) -> Response {
+    let read = tokio::task::spawn_blocking(move || authority.updates().file(&path)).await;
+    match read {
+        Ok(Some(bytes)) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Ok(None) => Refusal::not_found("there is no such file").into_response(),
+        Err(_) => Refusal::unavailable("the authority is stopping").into_response(),
+    }
+}
+
 async fn ready(State(authority): State<Arc<Authority>>) -> Response {
     let checked = tokio::task::spawn_blocking(move || authority.ready()).await;
     match checked {
@@ -205,6 +220,8 @@ pub fn tls(certificates: &[u8], key: &[u8]) -> Result<RustlsConfig, rustls::Erro
 
 /// Requests under way when the end comes have this long.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often the update repository is looked at.
+const REFRESH: Duration = Duration::from_secs(3600);
 /// A client that takes longer for its headers is not listened to.
 const HEADERS: Duration = Duration::from_secs(10);
 
@@ -225,6 +242,15 @@ pub async fn serve(
     tokio::spawn(async move {
         end.await;
         ending.graceful_shutdown(Some(GRACE));
+    });
+    let updated = Arc::downgrade(authority);
+    tokio::spawn(async move {
+        let mut hourly = tokio::time::interval(REFRESH);
+        loop {
+            hourly.tick().await;
+            let Some(authority) = updated.upgrade() else { return };
+            let _ = tokio::task::spawn_blocking(move || authority.refresh_updates()).await;
+        }
     });
     match tls {
         Some(tls) => {

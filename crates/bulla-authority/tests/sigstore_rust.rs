@@ -117,3 +117,41 @@ fn a_token_is_good_for_one_certificate() {
     let refused = sign().unwrap_err().to_string();
     assert!(refused.contains("issued for it before"), "{refused}");
 }
+
+/// Keys are replaced: what the old ones signed verifies, what the new ones sign does, too; and a client that only has the
+/// update repository's root learns of them.
+#[test]
+fn keys_are_rotated() {
+    use sigstore_verify::trust_root::{TufBootstrap, TufConfig};
+    let authority = TestAuthority::start();
+    let tuf_root = authority.get("/development_tuf/1.root.json");
+    let fetch = |authority: &TestAuthority| {
+        let url = format!("{}/development_tuf", authority.url());
+        let config = TufConfig::custom(url, TufBootstrap::trusted(&tuf_root)).without_cache();
+        wait(TrustedRoot::from_tuf(config)).unwrap()
+    };
+    let before = fetch(&authority);
+    assert_eq!(before.tlogs.len(), 2);
+    let both = [RekorApiVersion::V1, RekorApiVersion::V2];
+    let old = both.map(|version| sign_both(&authority, version));
+
+    let authority = authority.rotated();
+    let after = fetch(&authority);
+    assert_eq!(after.tlogs.len(), 4);
+    assert_eq!(after.certificate_authorities.len(), 2);
+    // The old ones end, the new ones do not.
+    let ends = |i: usize| after.certificate_authorities[i].valid_for.unwrap().end;
+    assert!(ends(0).is_some() && ends(1).is_none());
+    let new = both.map(|version| sign_both(&authority, version));
+    let now = Verifier::new(&after).unwrap();
+    let digest = Sha256Hash::from_hex(&hex::encode([7; 32])).unwrap();
+    for [message, statement] in old.iter().chain(&new) {
+        now.verify(&b"hello"[..], message, &policy(&authority)).unwrap();
+        now.verify(digest, statement, &policy(&authority)).unwrap();
+    }
+    let then = Verifier::new(&before).unwrap();
+    assert!(then.verify(&b"hello"[..], &new[0][0], &policy(&authority)).is_err());
+    // The new logs are below their own URL, and the old ones are still read.
+    let checkpoint = |path: &str| String::from_utf8(authority.get(path)).unwrap();
+    assert_ne!(checkpoint("/api/v2/checkpoint"), checkpoint("/g2/api/v2/checkpoint"));
+}

@@ -157,6 +157,7 @@ fn every_example_runs_as_it_is_printed() {
         "log export",
         "authority init",
         "authority serve",
+        "authority rotate",
         "demo",
         "completions",
         "man",

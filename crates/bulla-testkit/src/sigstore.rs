@@ -57,6 +57,25 @@ impl TestAuthority {
         Self { folder, url, authority, end: Some(end), thread: Some(thread) }
     }
 
+    /// Gives it new keys, at once, and serves it again.
+    #[must_use]
+    pub fn rotated(mut self) -> Self {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let url = self.url.clone();
+        let address = url.strip_prefix("http://").unwrap().to_owned();
+        // Its lock goes with it.
+        drop(self);
+        let never = || panic!("the keys are not encrypted");
+        let schedule = bulla_authority::Schedule {
+            announced_for: bulla::jiff::SignedDuration::ZERO,
+            overlap: bulla::jiff::SignedDuration::from_hours(24),
+        };
+        let place = folder.path().join("authority");
+        let now = SystemClock.now();
+        bulla_authority::rotate(&place, schedule, &Protection::None, &never, now).unwrap();
+        Self::serve(folder, url, TcpListener::bind(address).unwrap())
+    }
+
     /// Where it is.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bulla::jiff::SignedDuration;
 use bulla::{Fault, Printable};
 use bulla_authority::clock::{Clock as _, SystemClock};
 use bulla_authority::config::{Certificates, HttpLimits, IssuerConfig};
-use bulla_authority::{Authority, Config, InitError, OpenError, Protection, server};
+use bulla_authority::{Authority, Config, InitError, OpenError, Protection, Schedule, server};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde_json::json;
 
@@ -29,6 +30,7 @@ pub(crate) struct Arguments {
 enum Command {
     Init(Init),
     Serve(Serve),
+    Rotate(Rotate),
 }
 
 /// Make an authority in a new directory
@@ -104,6 +106,48 @@ Examples:
   bulla authority serve laptop --listen 127.0.0.1:0 --json
   bulla authority serve ca --listen 0.0.0.0:8443 --tls-cert server.pem --tls-key server.key";
 
+/// Replace an authority's keys
+///
+/// Makes new ones, with new certificates and logs, and adds them to the files that clients need, also
+/// in the update repository. Until they start, clients learn of them; then they sign, and those before
+/// them are valid for some time more. The authority must not be served meanwhile.
+#[derive(Debug, Args)]
+#[command(after_help = ROTATE_EXAMPLES)]
+struct Rotate {
+    /// The authority
+    #[arg(value_hint = ValueHint::DirPath)]
+    directory: PathBuf,
+    /// How long from now the new keys sign, for example 7d or 12h
+    #[arg(long, value_name = "TIME", default_value = "0h", value_parser = time)]
+    announce: SignedDuration,
+    /// How long from then the old ones are valid
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = time)]
+    overlap: SignedDuration,
+    #[command(flatten)]
+    password: PasswordArguments,
+}
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  bulla authority rotate laptop
+  bulla authority rotate ca --announce 7d --overlap 2d";
+
+/// A number of days or hours.
+fn time(text: &str) -> Result<SignedDuration, String> {
+    let (number, hours) = match (text.strip_suffix('d'), text.strip_suffix('h')) {
+        (Some(days), _) => (days, 24),
+        (_, Some(hours)) => (hours, 1),
+        _ => return Err("expected days or hours, for example 7d or 12h".into()),
+    };
+    // Ten years at most: whoever means more means never.
+    match number.parse::<u32>() {
+        Ok(number) if number <= 87_600 / hours => {
+            Ok(SignedDuration::from_hours(i64::from(number * hours)))
+        }
+        _ => Err("expected at most 3650d".into()),
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     /// For people
@@ -116,6 +160,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     match &arguments.command {
         Command::Init(arguments) => init(arguments, ui),
         Command::Serve(arguments) => serve(arguments, ui),
+        Command::Rotate(arguments) => rotate(arguments, ui),
     }
 }
 
@@ -187,15 +232,7 @@ fn serve(arguments: &Serve, ui: &Ui) -> Outcome {
     let directory = arguments.directory.display().to_string();
     let password = shared_password(&arguments.password, &directory);
     let authority = Authority::open(&arguments.directory, Arc::new(SystemClock), &password)
-        .map_err(|e| match e {
-            OpenError::Fault(fault) => Problem::about(directory.clone(), fault),
-            OpenError::InUse { .. } => Problem::service(e.to_string(), "end the other one first"),
-            OpenError::Clock(_) => Problem::service(e.to_string(), "set the machine's clock right"),
-            OpenError::OtherKind { .. } => Problem::service(
-                e.to_string(),
-                "an authority stays what it was made as: make another one",
-            ),
-        })?;
+        .map_err(|e| cannot_open(&directory, e))?;
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(tls(certificate, key)?),
         _ => None,
@@ -233,6 +270,44 @@ fn serve(arguments: &Serve, ui: &Ui) -> Outcome {
         server::serve(&authority, listener, tls, end).await.map_err(cannot_serve)?;
         Ok(Verdict::Yes)
     })
+}
+
+fn cannot_open(directory: &str, error: OpenError) -> Problem {
+    let hint = match error {
+        OpenError::Fault(fault) => return Problem::about(directory, fault),
+        OpenError::InUse { .. } => "end the other one first",
+        OpenError::Clock(_) => "set the machine's clock right",
+        OpenError::OtherKind { .. } => "an authority stays what it was made as: make another one",
+    };
+    Problem::service(error.to_string(), hint)
+}
+
+fn rotate(arguments: &Rotate, ui: &Ui) -> Outcome {
+    let directory = arguments.directory.display().to_string();
+    let password = shared_password(&arguments.password, &directory);
+    // The new keys are protected as the old ones are.
+    let protected = bulla_authority::is_protected(&arguments.directory)
+        .map_err(|fault| Problem::about(directory.clone(), fault))?;
+    let secret = if protected { Some(password()?) } else { None };
+    let protection = secret.as_ref().map_or(Protection::None, Protection::Password);
+    let schedule = Schedule { announced_for: arguments.announce, overlap: arguments.overlap };
+    let now = SystemClock.now();
+    let made = bulla_authority::rotate(&arguments.directory, schedule, &protection, &password, now)
+        .map_err(|e| cannot_open(&directory, e))?;
+    let report = json!({
+        "command": "authority",
+        "verdict": "rotated",
+        "directory": directory,
+        "generation": made.number,
+        "starts": made.starts.to_string(),
+        "previous_ends": made.previous_ends.to_string(),
+    });
+    ui.result(&report, |out| {
+        writeln!(out, "rotated: {} (generation {})", Printable(&directory), made.number)?;
+        writeln!(out, "  the new keys sign from        {}", made.starts)?;
+        writeln!(out, "  the old ones are valid until  {}", made.previous_ends)
+    })?;
+    Ok(Verdict::Yes)
 }
 
 fn tls(certificate: &Path, key: &Path) -> Result<server::RustlsConfig, Problem> {

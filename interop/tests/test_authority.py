@@ -101,3 +101,21 @@ def test_sigstore_js(sigstore, version, kind, artifact, tmp_path):
         python_verify(sigstore, bundle, artifact)
         artifact.write_text("other")
         javascript(*verify, code=1)
+
+
+def test_the_update_repository(sigstore, artifact, tmp_path):
+    """A client that was given the repository's root once needs no other file."""
+    where = {"HOME": str(tmp_path)}
+    where |= {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("DATA", "CACHE", "CONFIG")}
+    url = f"{sigstore.url}/development_tuf"
+    instance = (PYTHON, "--instance", url)
+    run(*instance, "trust-instance", sigstore.folder / "development_tuf" / "root.json", **where)
+    bundle = tmp_path / "bundle.json"
+    run(
+        *instance, "sign", "--identity-token", sigstore.token(), "--bundle", bundle, artifact,
+        **where,
+    )  # fmt: skip
+    run(
+        *instance, "verify", "identity", "--bundle", bundle, "--cert-identity", sigstore.identity,
+        "--cert-oidc-issuer", sigstore.issuer, artifact, **where,
+    )  # fmt: skip

@@ -101,3 +101,15 @@ def test_cosign_and_the_authority(sigstore, version, tmp_path):
     artifact.write_text("other")
     cosign("verify-blob", *trusted, *by, "--bundle", bundle, artifact, code=1)
     cosign(*attestation, "--bundle", attested, artifact, code=1)
+
+
+def test_cosign_and_the_update_repository(sigstore, tmp_path):
+    where = {"HOME": str(tmp_path), "TUF_ROOT": str(tmp_path / "tuf")}
+    root = sigstore.folder / "development_tuf" / "root.json"
+    cosign("initialize", "--mirror", f"{sigstore.url}/development_tuf", "--root", root, **where)
+    artifact, token, bundle = (tmp_path / name for name in ("artifact", "token", "bundle.json"))
+    artifact.write_text("hello")
+    token.write_text(sigstore.token())
+    cosign("sign-blob", "--yes", "--identity-token", token, "--bundle", bundle, artifact, **where)
+    by = ("--certificate-identity", sigstore.identity, "--certificate-oidc-issuer", sigstore.issuer)
+    cosign("verify-blob", *by, "--bundle", bundle, artifact, **where)

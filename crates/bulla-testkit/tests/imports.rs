@@ -53,12 +53,13 @@ fn reachable(edges: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 5] = [
+const FLOORS: [(&str, &[&str]); 6] = [
     ("bulla-hash", &[]),
     ("bulla", &["bulla-hash"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
-    ("bulla-cli", &["bulla", "bulla-hash", "bulla-signers"]),
-    ("bulla-testkit", &["bulla"]),
+    ("bulla-authority", &["bulla", "bulla-hash"]),
+    ("bulla-cli", &["bulla", "bulla-hash", "bulla-authority", "bulla-signers"]),
+    ("bulla-testkit", &["bulla", "bulla-authority"]),
 ];
 
 #[test]

@@ -118,9 +118,10 @@ impl Authority {
         };
         let ends: Vec<_> =
             records.iter().skip(1).map(|next| next.previous_ends).chain([None]).collect();
+        let marks = config.high_water_marks(folder);
         let mut generations = Vec::new();
         for (record, ends) in records.into_iter().zip(ends) {
-            let (keys, logs) = generation::load(folder, &record, password)?;
+            let (keys, logs) = generation::load(folder, &marks, &record, password)?;
             let times = state.join(format!("rekor-v1-{}.times", record.number));
             let index = Index::open(logs.rekor_v1.as_ref(), &times, now)?;
             generations.push(Active { record, ends, keys, logs, index });

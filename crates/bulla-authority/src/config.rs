@@ -36,6 +36,10 @@ pub struct Config {
     /// A development authority: it makes its own identity tokens, for anybody who asks, on loopback.
     #[serde(default)]
     pub development: bool,
+    /// Where the logs' high-water marks are kept: a folder on another disk, or one that is not in the backup of this one, so that
+    /// a restored log refuses to start instead of forking. In the authority's own folder if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high_water_mark: Option<PathBuf>,
     /// Certificates.
     #[serde(default)]
     pub certificates: Certificates,
@@ -260,10 +264,17 @@ impl Config {
             name: name.into(),
             url: url.into(),
             development: true,
+            high_water_mark: None,
             certificates: Certificates::default(),
             limits: HttpLimits::default(),
             issuers: Vec::new(),
         }
+    }
+
+    /// The folder of the logs' high-water marks.
+    #[must_use]
+    pub fn high_water_marks(&self, authority: &Path) -> PathBuf {
+        self.high_water_mark.clone().unwrap_or_else(|| authority.join("marks"))
     }
 
     /// Reads an authority's configuration.
@@ -368,6 +379,7 @@ mod tests {
             name: "Example".into(),
             url: "https://sigstore.example.com".into(),
             development: false,
+            high_water_mark: Some("/var/lib/marks".into()),
             certificates: Certificates::default(),
             limits: HttpLimits::default(),
             issuers: vec!["https://accounts.example.com".parse().unwrap()],

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::keys::{self, Protection, Role, ServiceKey, sha256};
-use crate::logs::{self, Ledger, Note};
+use crate::logs::{self, Ledger, Note, Place};
 use crate::x509::{self, Issuer, Subject, Usage};
 
 /// Folder of all generations.
@@ -124,6 +124,9 @@ impl std::fmt::Debug for Logs {
     }
 }
 
+/// The folders of a generation's logs.
+const LOG_NAMES: [&str; 3] = ["ct", "rekor-v1", "rekor-v2"];
+
 /// Where a generation's logs are, and what signs them.
 struct LogPlan {
     name: &'static str,
@@ -134,15 +137,15 @@ fn log_plans(record: &Record, keys: &Keys) -> [LogPlan; 3] {
     let Record { host, number, .. } = record;
     [
         LogPlan {
-            name: "ct",
+            name: LOG_NAMES[0],
             note: Note::ecdsa(format!("{host}/ct/{number}"), keys.ct_log.clone()),
         },
         LogPlan {
-            name: "rekor-v1",
+            name: LOG_NAMES[1],
             note: Note::ecdsa(format!("{host}/rekor-v1/{number}"), keys.rekor_v1.clone()),
         },
         // cosign insists on the bare host.
-        LogPlan { name: "rekor-v2", note: Note::ed25519(host.clone(), keys.rekor_v2.clone()) },
+        LogPlan { name: LOG_NAMES[2], note: Note::ed25519(host.clone(), keys.rekor_v2.clone()) },
     ]
 }
 
@@ -154,10 +157,34 @@ pub(crate) struct Period {
     pub(crate) previous_ends: Option<Timestamp>,
 }
 
-/// Makes a generation below `folder`, with its logs below `logs`.
+/// A log's folder, and its high-water mark among those of all logs.
+fn place<'a>(folder: &'a Path, marks: &'a Path, number: u32, name: &str) -> Place<'a> {
+    Place { folder, marks, mark: mark(number, name) }
+}
+
+fn mark(number: u32, name: &str) -> String {
+    format!("{number}-{name}.mark")
+}
+
+/// Takes away what was left of the marks of a generation that never came to be.
+pub(crate) fn forget_marks(marks: &Path, number: u32) -> Result<(), Fault> {
+    for name in LOG_NAMES {
+        let path = marks.join(mark(number, name));
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Fault::io("remove", &path, e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes a generation below `folder`, with its logs below `logs` and their marks below `marks`.
 pub(crate) fn create(
     folder: &Path,
     logs_folder: &Path,
+    marks: &Path,
     config: &Config,
     period: Period,
     protection: &Protection<'_>,
@@ -223,7 +250,8 @@ pub(crate) fn create(
     };
     let keys = Keys { issuing, ct_log, rekor_v1, rekor_v2, timestamp };
     for LogPlan { name, note } in log_plans(&record, &keys) {
-        logs::create(&logs_folder.join(name), Arc::new(note))?;
+        let folder = logs_folder.join(name);
+        logs::create(&place(&folder, marks, n, name), note)?;
     }
     let json = serde_json::to_vec_pretty(&record)
         .map_err(|_| Fault::Bug { what: "a generation could not be written" })?;
@@ -270,6 +298,7 @@ pub(crate) fn logs_folder(authority: &Path, number: u32) -> PathBuf {
 /// Loads the keys and opens the logs of a generation.
 pub(crate) fn load(
     authority: &Path,
+    marks: &Path,
     record: &Record,
     password: &dyn Fn() -> Result<Password, Fault>,
 ) -> Result<(Keys, Logs), Fault> {
@@ -300,8 +329,10 @@ pub(crate) fn load(
         timestamp: load(Role::Timestamp)?,
     };
     let logs_folder = logs_folder(authority, record.number);
-    let [ct, rekor_v1, rekor_v2] = log_plans(record, &keys)
-        .map(|LogPlan { name, note }| logs::open(&logs_folder.join(name), Arc::new(note)));
+    let [ct, rekor_v1, rekor_v2] = log_plans(record, &keys).map(|LogPlan { name, note }| {
+        let folder = logs_folder.join(name);
+        logs::open(&place(&folder, marks, record.number, name), note)
+    });
     Ok((keys, Logs { ct: ct?, rekor_v1: rekor_v1?, rekor_v2: rekor_v2? }))
 }
 

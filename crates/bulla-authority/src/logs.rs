@@ -6,7 +6,10 @@ use std::sync::Arc;
 use bulla::Fault;
 
 use crate::keys::{ServiceKey, sha256};
-use crate::log::{Included, Log, LogError, NoteSigner};
+use crate::log::note::VerifierKey;
+use crate::log::storage::{LocalDirectory, StorageError};
+use crate::log::witness::Witnesses;
+use crate::log::{HighWaterMark, Included, Log, LogConfig, LogError, LogLimits, NoteSigner};
 
 /// What services ask of a log. [`Log`] does it; tests put one here that refuses.
 pub(crate) trait Ledger: Send + Sync {
@@ -50,19 +53,48 @@ impl Ledger for Log {
 /// Most bytes in an entry of a tiled log.
 pub(crate) const ENTRY_BYTES: usize = 65_535;
 
+/// Where a log is kept, and the mark below which it never starts again.
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) marks: &'a Path,
+    pub(crate) mark: String,
+}
+
 /// Makes the log of a new authority.
-pub(crate) fn create(folder: &Path, signer: Arc<dyn NoteSigner>) -> Result<(), Fault> {
-    Log::create(folder, signer).map(drop).map_err(|e| fault("make", folder, &e))
+pub(crate) fn create(place: &Place<'_>, note: Note) -> Result<(), Fault> {
+    let made = config(place, note, LocalDirectory::create).and_then(Log::create);
+    made.map(drop).map_err(|e| fault("make", place.folder, &e))
 }
 
 /// Opens a log; one that is missing is not made anew, for that would be a fork.
-pub(crate) fn open(folder: &Path, signer: Arc<dyn NoteSigner>) -> Result<Arc<dyn Ledger>, Fault> {
-    let log = Log::open(folder, signer).map_err(|e| fault("open", folder, &e))?;
-    Ok(Arc::new(log))
+pub(crate) fn open(place: &Place<'_>, note: Note) -> Result<Arc<dyn Ledger>, Fault> {
+    let log = config(place, note, LocalDirectory::open).and_then(Log::open);
+    Ok(Arc::new(log.map_err(|e| fault("open", place.folder, &e))?))
+}
+
+fn config(
+    place: &Place<'_>,
+    note: Note,
+    directory: fn(&Path) -> Result<LocalDirectory, StorageError>,
+) -> Result<LogConfig, LogError> {
+    let key = VerifierKey::of_log(&note.name, note.key.public().clone());
+    let key = key.map_err(|e| LogError::Signer(e.to_string()))?;
+    let storage = directory(place.folder)?;
+    // The marks of all logs are in one folder, which the first of them makes.
+    let marks = LocalDirectory::create(place.marks)?;
+    Ok(LogConfig {
+        storage: Arc::new(storage),
+        mark: HighWaterMark::new(Arc::new(marks), &place.mark),
+        signer: Arc::new(note),
+        key,
+        witnesses: Witnesses::none(),
+        limits: LogLimits::default(),
+    })
 }
 
 fn fault(doing: &'static str, folder: &Path, error: &LogError) -> Fault {
-    Fault::io(doing, folder, std::io::Error::other(format!("the log: {error:?}")))
+    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Fault::io(doing, folder, std::io::Error::other(format!("{error}{hint}")))
 }
 
 /// Number of entries that the current checkpoint covers.
@@ -122,7 +154,7 @@ pub(crate) fn first_four(id: [u8; 32]) -> [u8; 4] {
 /// An error of a log, for tests of what happens then.
 #[cfg(test)]
 pub(crate) fn refusing() -> LogError {
-    LogError
+    LogError::Halted("its disk is full".into())
 }
 
 #[cfg(test)]

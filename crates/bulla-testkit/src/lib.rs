@@ -6,9 +6,9 @@
 pub mod authority;
 pub mod bundles;
 pub mod models;
-pub mod stamps;
 #[cfg(feature = "authority")]
 pub mod sigstore;
+pub mod stamps;
 
 use std::num::NonZeroUsize;
 use std::path::Path;

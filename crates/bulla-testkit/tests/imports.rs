@@ -110,8 +110,13 @@ fn the_library_reaches_no_runtime_no_network_and_no_terminal() {
 #[test]
 fn no_unsafe_code() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for (name, root) in [("bulla", "lib.rs"), ("bulla-cli", "main.rs"), ("bulla-testkit", "lib.rs")]
-    {
+    for (name, root) in [
+        ("bulla", "lib.rs"),
+        ("bulla-authority", "lib.rs"),
+        ("bulla-signers", "lib.rs"),
+        ("bulla-cli", "main.rs"),
+        ("bulla-testkit", "lib.rs"),
+    ] {
         let text = std::fs::read_to_string(crates.join(name).join("src").join(root)).unwrap();
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name}");
     }

@@ -56,6 +56,10 @@ struct Init {
     /// Make a development authority: it gives identity tokens to whoever asks, on this machine only
     #[arg(long)]
     dev_issuer: bool,
+    /// Where to keep how far each log has come: on another disk, or outside of the backup of this one, so that a restored log
+    /// refuses to start instead of forking [default: marks/ in the directory]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    high_water_mark: Option<PathBuf>,
     /// Read the new password from a file [else BULLA_PASSWORD, COSIGN_PASSWORD, a prompt]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     password_file: Option<PathBuf>,
@@ -169,6 +173,12 @@ fn init(arguments: &Init, ui: &Ui) -> Outcome {
         name: arguments.name.clone(),
         url: arguments.url.clone(),
         development: arguments.dev_issuer,
+        // Wherever the server is started from.
+        high_water_mark: arguments
+            .high_water_mark
+            .as_deref()
+            .map(std::path::absolute)
+            .transpose()?,
         certificates: Certificates::default(),
         limits: HttpLimits::default(),
         issuers: arguments.issuer.clone(),

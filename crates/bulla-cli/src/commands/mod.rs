@@ -1,7 +1,7 @@
 //! The commands, one file each.
 
-pub(crate) mod blob;
 pub(crate) mod authority;
+pub(crate) mod blob;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod digest;

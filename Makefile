@@ -2,10 +2,8 @@
 #
 #   make demo         build, and show the main job on a small model
 #   make test         all tests that need no peers
-#   make interop      tests with the Python reference, OpenSSL and a real model
-#   make interop-go   tests with cosign (builds it once, some minutes) and with Go's transparency logs
 #   make interop      tests with the Python and JavaScript clients, OpenSSL and a real model
-#   make interop-go   tests with cosign (builds it once, some minutes)
+#   make interop-go   tests with cosign (builds it once, some minutes) and with Go's transparency logs
 #   make bench        compare speed with the peers, in one run (a quarter of an hour, 5 GB of disk)
 #   make sanitize     bulla-hash under AddressSanitizer and Miri (nightly compiler)
 #   make test-aarch64 bulla-hash on an emulated ARM processor
@@ -39,12 +37,9 @@ check: tools
 
 interop: tools
 	$(CARGO) build --locked --package bulla-cli
-	python=$$(interop/install-python) && \
-	BULLA=$(CURDIR)/target/debug/bulla "$$python/bin/pytest" -q -p no:cacheprovider \
-	    --ignore interop/tests/test_cosign.py --ignore interop/tests/test_go_log.py interop/tests
 	python=$$(interop/install-python) && node=$$(interop/install-node) && \
 	BULLA=$(CURDIR)/target/debug/bulla NODE_PEERS="$$node" "$$python/bin/pytest" -q -p no:cacheprovider \
-	    --ignore interop/tests/test_cosign.py interop/tests
+	    --ignore interop/tests/test_cosign.py --ignore interop/tests/test_go_log.py interop/tests
 
 interop-go: tools
 	$(CARGO) build --locked --package bulla-cli

@@ -14,6 +14,7 @@ use crate::generation::{self, Keys, Logs, Record};
 use crate::http::Refusal;
 use crate::init::STATE;
 use crate::keys::{self, Role, ServiceKey};
+use crate::log::witness::CosigningWitness;
 use crate::metrics::Metrics;
 use crate::oidc::{Issuers, Once};
 use crate::rekor::index::Index;
@@ -74,6 +75,7 @@ pub struct Authority {
     dev: Option<DevIssuer>,
     updates: Repository,
     updates_key: ServiceKey,
+    witness: Option<CosigningWitness>,
     metrics: Metrics,
     /// Held as long as the authority is open.
     _lock: File,
@@ -118,10 +120,9 @@ impl Authority {
         };
         let ends: Vec<_> =
             records.iter().skip(1).map(|next| next.previous_ends).chain([None]).collect();
-        let marks = config.high_water_marks(folder);
         let mut generations = Vec::new();
         for (record, ends) in records.into_iter().zip(ends) {
-            let (keys, logs) = generation::load(folder, &marks, &record, password)?;
+            let (keys, logs) = generation::load(folder, &config, &record, password)?;
             let times = state.join(format!("rekor-v1-{}.times", record.number));
             let index = Index::open(logs.rekor_v1.as_ref(), &times, now)?;
             generations.push(Active { record, ends, keys, logs, index });
@@ -131,7 +132,10 @@ impl Authority {
         // A rotation that was killed, or a configuration that was changed: the files follow.
         trust.store(folder)?;
         updates.refresh(&trust, &updates_key, now)?;
+        let host = generations.first().map(|first| first.record.host.clone()).unwrap_or_default();
+        let witness = crate::witness::open(folder, &config, &host, password)?;
         Ok(Self {
+            witness,
             updates,
             updates_key,
             tokens: Once::open(&state.join("used-tokens"), now)?,
@@ -186,6 +190,10 @@ impl Authority {
 
     pub(crate) fn updates(&self) -> &Repository {
         &self.updates
+    }
+
+    pub(crate) fn witness(&self) -> Option<&CosigningWitness> {
+        self.witness.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

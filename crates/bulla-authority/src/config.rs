@@ -36,13 +36,15 @@ pub struct Config {
     /// A development authority: it makes its own identity tokens, for anybody who asks, on loopback.
     #[serde(default)]
     pub development: bool,
-    /// Where the logs' high-water marks are kept: a folder on another disk, or one that is not in the backup of this one, so that
-    /// a restored log refuses to start instead of forking. In the authority's own folder if nothing is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub high_water_mark: Option<PathBuf>,
     /// Certificates.
     #[serde(default)]
     pub certificates: Certificates,
+    /// Logs.
+    #[serde(default)]
+    pub logs: LogsConfig,
+    /// Being a witness for other logs.
+    #[serde(default)]
+    pub witness: WitnessConfig,
     /// Against floods.
     #[serde(default)]
     pub limits: HttpLimits,
@@ -65,6 +67,29 @@ impl Default for Certificates {
     fn default() -> Self {
         Self { minutes: 10, authority_years: 10 }
     }
+}
+
+/// About the logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsConfig {
+    /// Where their high-water marks are; on another disk, so that no backup restores both. A log that is below its mark
+    /// does not start.
+    pub high_water_marks: PathBuf,
+}
+
+impl Default for LogsConfig {
+    fn default() -> Self {
+        Self { high_water_marks: "marks".into() }
+    }
+}
+
+/// About the checkpoints of other logs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WitnessConfig {
+    /// Keys of the logs whose checkpoints are cosigned: `name+hash+key` (c2sp.org/signed-note).
+    pub logs: Vec<String>,
 }
 
 /// What a client may cost.
@@ -264,17 +289,12 @@ impl Config {
             name: name.into(),
             url: url.into(),
             development: true,
-            high_water_mark: None,
             certificates: Certificates::default(),
+            logs: LogsConfig::default(),
+            witness: WitnessConfig::default(),
             limits: HttpLimits::default(),
             issuers: Vec::new(),
         }
-    }
-
-    /// The folder of the logs' high-water marks.
-    #[must_use]
-    pub fn high_water_marks(&self, authority: &Path) -> PathBuf {
-        self.high_water_mark.clone().unwrap_or_else(|| authority.join("marks"))
     }
 
     /// Reads an authority's configuration.
@@ -379,8 +399,9 @@ mod tests {
             name: "Example".into(),
             url: "https://sigstore.example.com".into(),
             development: false,
-            high_water_mark: Some("/var/lib/marks".into()),
             certificates: Certificates::default(),
+            logs: LogsConfig::default(),
+            witness: WitnessConfig::default(),
             limits: HttpLimits::default(),
             issuers: vec!["https://accounts.example.com".parse().unwrap()],
         }

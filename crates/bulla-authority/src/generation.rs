@@ -124,9 +124,6 @@ impl std::fmt::Debug for Logs {
     }
 }
 
-/// The folders of a generation's logs.
-const LOG_NAMES: [&str; 3] = ["ct", "rekor-v1", "rekor-v2"];
-
 /// Where a generation's logs are, and what signs them.
 struct LogPlan {
     name: &'static str,
@@ -137,15 +134,15 @@ fn log_plans(record: &Record, keys: &Keys) -> [LogPlan; 3] {
     let Record { host, number, .. } = record;
     [
         LogPlan {
-            name: LOG_NAMES[0],
+            name: "ct",
             note: Note::ecdsa(format!("{host}/ct/{number}"), keys.ct_log.clone()),
         },
         LogPlan {
-            name: LOG_NAMES[1],
+            name: "rekor-v1",
             note: Note::ecdsa(format!("{host}/rekor-v1/{number}"), keys.rekor_v1.clone()),
         },
         // cosign insists on the bare host.
-        LogPlan { name: LOG_NAMES[2], note: Note::ed25519(host.clone(), keys.rekor_v2.clone()) },
+        LogPlan { name: "rekor-v2", note: Note::ed25519(host.clone(), keys.rekor_v2.clone()) },
     ]
 }
 
@@ -157,34 +154,10 @@ pub(crate) struct Period {
     pub(crate) previous_ends: Option<Timestamp>,
 }
 
-/// A log's folder, and its high-water mark among those of all logs.
-fn place<'a>(folder: &'a Path, marks: &'a Path, number: u32, name: &str) -> Place<'a> {
-    Place { folder, marks, mark: mark(number, name) }
-}
-
-fn mark(number: u32, name: &str) -> String {
-    format!("{number}-{name}.mark")
-}
-
-/// Takes away what was left of the marks of a generation that never came to be.
-pub(crate) fn forget_marks(marks: &Path, number: u32) -> Result<(), Fault> {
-    for name in LOG_NAMES {
-        let path = marks.join(mark(number, name));
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Fault::io("remove", &path, e));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Makes a generation below `folder`, with its logs below `logs` and their marks below `marks`.
+/// Makes a generation below `folder`, with its logs below `authority`.
 pub(crate) fn create(
     folder: &Path,
-    logs_folder: &Path,
-    marks: &Path,
+    authority: &Path,
     config: &Config,
     period: Period,
     protection: &Protection<'_>,
@@ -250,8 +223,7 @@ pub(crate) fn create(
     };
     let keys = Keys { issuing, ct_log, rekor_v1, rekor_v2, timestamp };
     for LogPlan { name, note } in log_plans(&record, &keys) {
-        let folder = logs_folder.join(name);
-        logs::create(&place(&folder, marks, n, name), note)?;
+        logs::create(&log_place(authority, config, n, name), note)?;
     }
     let json = serde_json::to_vec_pretty(&record)
         .map_err(|_| Fault::Bug { what: "a generation could not be written" })?;
@@ -295,10 +267,40 @@ pub(crate) fn logs_folder(authority: &Path, number: u32) -> PathBuf {
     authority.join(LOGS).join(number.to_string())
 }
 
+/// Takes away what a rotation that was killed left behind. Without a record nobody ever used it.
+pub(crate) fn discard_unfinished(
+    authority: &Path,
+    config: &Config,
+    number: u32,
+) -> Result<(), Fault> {
+    let remove = |path: &Path, removed: std::io::Result<()>| match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Fault::io("remove", path, e)),
+        _ => Ok(()),
+    };
+    if folder(authority, number).exists() {
+        return Ok(());
+    }
+    for name in ["ct", "rekor-v1", "rekor-v2"] {
+        let Place { marks, mark, .. } = log_place(authority, config, number, name);
+        let path = marks.join(mark);
+        remove(&path, std::fs::remove_file(&path))?;
+    }
+    let logs = logs_folder(authority, number);
+    remove(&logs, std::fs::remove_dir_all(&logs))
+}
+
+fn log_place(authority: &Path, config: &Config, number: u32, name: &str) -> Place {
+    Place {
+        files: logs_folder(authority, number).join(name),
+        marks: authority.join(&config.logs.high_water_marks),
+        mark: format!("{name}-{number}.mark"),
+    }
+}
+
 /// Loads the keys and opens the logs of a generation.
 pub(crate) fn load(
     authority: &Path,
-    marks: &Path,
+    config: &Config,
     record: &Record,
     password: &dyn Fn() -> Result<Password, Fault>,
 ) -> Result<(Keys, Logs), Fault> {
@@ -328,10 +330,8 @@ pub(crate) fn load(
         rekor_v2: load(Role::RekorV2)?,
         timestamp: load(Role::Timestamp)?,
     };
-    let logs_folder = logs_folder(authority, record.number);
     let [ct, rekor_v1, rekor_v2] = log_plans(record, &keys).map(|LogPlan { name, note }| {
-        let folder = logs_folder.join(name);
-        logs::open(&place(&folder, marks, record.number, name), note)
+        logs::open(&log_place(authority, config, record.number, name), note)
     });
     Ok((keys, Logs { ct: ct?, rekor_v1: rekor_v1?, rekor_v2: rekor_v2? }))
 }

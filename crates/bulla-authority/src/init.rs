@@ -51,10 +51,6 @@ pub fn init(
 ) -> Result<Made, InitError> {
     config.check()?;
     must_be_free(folder)?;
-    // Marks of another authority would be taken for this one's.
-    if let Some(marks) = &config.high_water_mark {
-        must_be_free(marks)?;
-    }
     let temporary = beside(folder)?;
     let made = build(&temporary, config, protection, now)
         .and_then(|trust| move_into_place(&temporary, folder).map(|()| trust));
@@ -66,9 +62,6 @@ pub fn init(
         Err(e) => {
             // What could not be made is taken away again, as far as that goes.
             let _ = std::fs::remove_dir_all(&temporary);
-            if let Some(marks) = &config.high_water_mark {
-                let _ = generation::forget_marks(marks, 1);
-            }
             Err(e)
         }
     }
@@ -110,8 +103,8 @@ fn build(
         std::fs::create_dir_all(part).map_err(|e| Fault::io("make", part, e))?;
     }
     let period = Period { number: 1, starts: whole_seconds(now), previous_ends: None };
-    let marks = config.high_water_marks(folder);
-    let record = generation::create(&generation, &logs, &marks, config, period, protection)?;
+    let record = generation::create(&generation, folder, config, period, protection)?;
+    crate::witness::create(folder, config, protection)?;
     let text = config.to_toml()?;
     bulla::store(&folder.join(CONFIG_FILE), text.as_bytes(), Access::Public, Existing::Keep)?;
     let trust = TrustFiles::of(config, &[record]);

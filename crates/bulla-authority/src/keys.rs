@@ -30,6 +30,8 @@ pub enum Role {
     Timestamp,
     /// Signs the development issuer's tokens; only a development authority has it.
     DevIssuer,
+    /// Cosigns the checkpoints of other logs.
+    Witness,
     /// Says which key signs the update repository (TUF); best kept away from the server afterwards.
     TufRoot,
     /// Signs the update repository's other documents.
@@ -59,6 +61,7 @@ impl Role {
             Self::TimestampRoot => "timestamp-root.key",
             Self::Timestamp => "timestamp.key",
             Self::DevIssuer => "development-issuer.key",
+            Self::Witness => "witness.key",
             Self::TufRoot => "tuf-root.key",
             Self::Tuf => "tuf.key",
         }
@@ -71,7 +74,7 @@ impl Role {
             Self::CtLog | Self::RekorV1 | Self::Timestamp | Self::DevIssuer => {
                 KeyAlgorithm::EcdsaP256
             }
-            Self::RekorV2 | Self::TufRoot | Self::Tuf => KeyAlgorithm::Ed25519,
+            Self::RekorV2 | Self::Witness | Self::TufRoot | Self::Tuf => KeyAlgorithm::Ed25519,
         }
     }
 }
@@ -85,6 +88,12 @@ pub struct ServiceKey {
 impl fmt::Debug for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceKey").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+impl Signer for ServiceKey {
+    fn sign(&self, what: ToSign<'_>) -> Result<bulla::sign::Signed, Fault> {
+        self.signer.sign(what)
     }
 }
 

@@ -47,6 +47,7 @@ mod tests;
 mod timestamp;
 mod trust;
 mod tuf;
+mod witness;
 mod x509;
 
 pub use authority::{Authority, OpenError};

@@ -1,6 +1,6 @@
 //! The logs as the services see them, and how their checkpoints are signed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bulla::Fault;
@@ -53,38 +53,42 @@ impl Ledger for Log {
 /// Most bytes in an entry of a tiled log.
 pub(crate) const ENTRY_BYTES: usize = 65_535;
 
-/// Where a log is kept, and the mark below which it never starts again.
-pub(crate) struct Place<'a> {
-    pub(crate) folder: &'a Path,
-    pub(crate) marks: &'a Path,
+/// Where a log is: its files, and its high-water mark, which should be on another disk.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) files: PathBuf,
+    pub(crate) marks: PathBuf,
+    /// Name of the mark.
     pub(crate) mark: String,
 }
 
-/// Makes the log of a new authority.
-pub(crate) fn create(place: &Place<'_>, note: Note) -> Result<(), Fault> {
-    let made = config(place, note, LocalDirectory::create).and_then(Log::create);
-    made.map(drop).map_err(|e| fault("make", place.folder, &e))
+/// Makes the log of a new generation.
+pub(crate) fn create(place: &Place, note: Note) -> Result<(), Fault> {
+    let config = config(place, note, LocalDirectory::create)?;
+    Log::create(config).map(drop).map_err(|e| fault("make", &place.files, e))
 }
 
 /// Opens a log; one that is missing is not made anew, for that would be a fork.
-pub(crate) fn open(place: &Place<'_>, note: Note) -> Result<Arc<dyn Ledger>, Fault> {
-    let log = config(place, note, LocalDirectory::open).and_then(Log::open);
-    Ok(Arc::new(log.map_err(|e| fault("open", place.folder, &e))?))
+pub(crate) fn open(place: &Place, note: Note) -> Result<Arc<dyn Ledger>, Fault> {
+    let config = config(place, note, LocalDirectory::open)?;
+    let log = Log::open(config).map_err(|e| fault("open", &place.files, e))?;
+    Ok(Arc::new(log))
 }
 
 fn config(
-    place: &Place<'_>,
+    place: &Place,
     note: Note,
     directory: fn(&Path) -> Result<LocalDirectory, StorageError>,
-) -> Result<LogConfig, LogError> {
-    let key = VerifierKey::of_log(&note.name, note.key.public().clone());
-    let key = key.map_err(|e| LogError::Signer(e.to_string()))?;
-    let storage = directory(place.folder)?;
-    // The marks of all logs are in one folder, which the first of them makes.
-    let marks = LocalDirectory::create(place.marks)?;
+) -> Result<LogConfig, Fault> {
+    let open = |path: &Path| {
+        let directory = directory(path).map_err(|e| fault("open", path, e))?;
+        Ok::<_, Fault>(Arc::new(directory))
+    };
+    let key = VerifierKey::of_log(note.name(), note.key.public().clone())
+        .map_err(|e| fault("open", &place.files, e))?;
     Ok(LogConfig {
-        storage: Arc::new(storage),
-        mark: HighWaterMark::new(Arc::new(marks), &place.mark),
+        storage: open(&place.files)?,
+        mark: HighWaterMark::new(open(&place.marks)?, &place.mark),
         signer: Arc::new(note),
         key,
         witnesses: Witnesses::none(),
@@ -92,9 +96,8 @@ fn config(
     })
 }
 
-fn fault(doing: &'static str, folder: &Path, error: &LogError) -> Fault {
-    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    Fault::io(doing, folder, std::io::Error::other(format!("{error}{hint}")))
+fn fault(doing: &'static str, path: &Path, error: impl std::fmt::Display) -> Fault {
+    Fault::io(doing, path, std::io::Error::other(error.to_string()))
 }
 
 /// Number of entries that the current checkpoint covers.

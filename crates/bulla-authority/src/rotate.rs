@@ -76,18 +76,13 @@ pub fn rotate(
 
     let place = generation::folder(folder, number);
     let logs = generation::logs_folder(folder, number);
-    // What a rotation that was killed left behind; without a generation nobody ever used it.
-    let marks = config.high_water_marks(folder);
-    if !place.exists() && logs.exists() {
-        std::fs::remove_dir_all(&logs).map_err(|e| Fault::io("remove", &logs, e))?;
-        generation::forget_marks(&marks, number)?;
-    }
+    generation::discard_unfinished(folder, &config, number)?;
     let temporary = place.with_file_name(format!(".{number}.{}.tmp", hex::encode(random::<12>()?)));
     let make = |path: &Path| std::fs::create_dir_all(path).map_err(|e| Fault::io("make", path, e));
     make(&temporary)?;
     make(&logs)?;
     let period = Period { number, starts, previous_ends: Some(previous_ends) };
-    let made = generation::create(&temporary, &logs, &marks, &config, period, protection)
+    let made = generation::create(&temporary, folder, &config, period, protection)
         .and_then(|record| {
             sync_folders(&temporary)?;
             sync_folders(&logs)?;

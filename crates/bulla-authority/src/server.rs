@@ -6,6 +6,7 @@
 //! | `/api/v2/log/entries`, `/api/v2/{checkpoint,tile/…}` | Rekor v2 |
 //! | `/api/v1/log/…` | Rekor v1 |
 //! | `/api/v1/timestamp` | RFC 3161 |
+//! | `/add-checkpoint` | a witness for other logs |
 //! | `/{ct,rekor-v1}/{checkpoint,tile/…}` | the other two logs, as tiles |
 //! | `/trusted_root.json`, … | what clients need |
 //! | `/tuf/…` | the same, as an update repository |
@@ -19,7 +20,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -34,7 +34,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::authority::Authority;
 use crate::http::{Rates, Refusal, limit};
 use crate::rekor::{v1, v2};
-use crate::{dev, fulcio, timestamp, tuf};
+use crate::{dev, fulcio, timestamp, tuf, witness};
 
 /// Which generation's logs a request is about.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +76,7 @@ pub fn router(authority: &Arc<Authority>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/add-checkpoint", rated(post(add_checkpoint), CHECKPOINT_BYTES));
+        .route("/add-checkpoint", rated(post(witness::add_checkpoint), witness::REQUEST_BYTES));
     let updates = tuf::name(authority.config().development);
     router = router.route(&format!("/{updates}/{{*path}}"), get(update_file));
     for (name, _) in authority.trust().files() {
@@ -171,15 +171,6 @@ async fn metrics(State(authority): State<Arc<Authority>>) -> Response {
     let text = tokio::task::spawn_blocking(move || authority.metrics().text(&authority)).await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text.unwrap_or_default()).into_response()
-}
-
-/// A checkpoint with a consistency proof (c2sp.org/tlog-witness).
-const CHECKPOINT_BYTES: usize = 64 << 10;
-
-/// `POST /add-checkpoint`: a witness for other logs.
-async fn add_checkpoint(_body: Bytes) -> Response {
-    // The logs that it is a witness for are named in the configuration; none is, yet.
-    Refusal::not_found("this authority is no witness of that log").into_response()
 }
 
 /// One line for each request.

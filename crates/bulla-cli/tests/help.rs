@@ -165,7 +165,10 @@ fn every_example_runs_as_it_is_printed() {
     let mut count = 0;
     for command in commands {
         for example in examples(command) {
-            let (code, said) = bulla(folder.path(), &example);
+            let (code, said) = match command {
+                "authority serve" => until_ready(folder.path(), &example),
+                _ => bulla(folder.path(), &example),
+            };
             let (expected, says): (&[i32], &str) = match example.as_str() {
                 // With an identity: these would ask Sigstore's services, had they a token.
                 e if e.ends_with("--yes") => (&[3], "JSON web token"),
@@ -181,11 +184,6 @@ fn every_example_runs_as_it_is_printed() {
             };
             assert!(expected.contains(&code.unwrap()), "bulla {example}\n{said}");
             assert!(said.contains(says), "bulla {example}\n{said}");
-            let (code, said) = match command {
-                "authority serve" => until_ready(folder.path(), &example),
-                _ => bulla(folder.path(), &example),
-            };
-            assert_eq!(code, Some(0), "bulla {example}\n{said}");
             count += 1;
         }
     }

@@ -148,7 +148,7 @@ impl From<bulla::Fault> for Refusal {
 
 impl From<LogError> for Refusal {
     fn from(error: LogError) -> Self {
-        tracing::error!(error = ?error, "a log refused");
+        tracing::error!(error = %error, "a log refused");
         Self::unavailable("the log cannot take entries now")
     }
 }

@@ -43,8 +43,7 @@ impl Index {
             .truncate(false)
             .open(times)
             .map_err(io)?;
-        let broken =
-            |e: LogError| Fault::io("read", times, std::io::Error::other(format!("{e:?}")));
+        let broken = |e: LogError| Fault::io("read", times, std::io::Error::other(e.to_string()));
         let size = logs::size(log).map_err(broken)?;
         let mut places = HashMap::new();
         for tile in 0..size.div_ceil(TILE) {

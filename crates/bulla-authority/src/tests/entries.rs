@@ -86,6 +86,8 @@ fn of_the_newer_log() {
         ("/signature/content", json!("")),
         ("/signature/verifier/keyDetails", json!("PKIX_ECDSA_P384_SHA_384")),
         ("/signature/verifier/keyDetails", json!("PKIX_ED25519")),
+        // The same hash, another kind of key.
+        ("/signature/verifier/keyDetails", json!("PKIX_RSA_PKCS1V15_3072_SHA256")),
         ("/signature/verifier/keyDetails", json!(null)),
         ("/signature/verifier/publicKey", json!({ "rawBytes": "AAAA" })),
         ("/signature/verifier/publicKey", json!(null)),

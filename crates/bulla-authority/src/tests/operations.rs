@@ -294,3 +294,80 @@ fn what_operators_look_at() {
     assert_eq!(bench.get("/api/v2/configuration").json()["issuers"][0]["audience"], "sigstore");
     assert_eq!(bench.get("/nothing").status, 404);
 }
+
+/// What a rotation that was killed left behind is in nobody's way.
+#[test]
+fn a_rotation_that_was_killed_can_be_done_again() {
+    let bench = Bench::new();
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    let place = folder.path().join("ca");
+    let never = || panic!("the keys are not encrypted");
+    let schedule = crate::Schedule {
+        announced_for: jiff::SignedDuration::from_hours(1),
+        overlap: jiff::SignedDuration::from_hours(2),
+    };
+    let rotate = || crate::rotate(&place, schedule, &Protection::None, &never, at(super::NOW));
+    rotate().unwrap();
+    // As if it had been killed before its one step.
+    std::fs::rename(place.join("generations/2"), place.join("generations/.2.x.tmp")).unwrap();
+    assert_eq!(rotate().unwrap().number, 2);
+
+    // Until it starts the old keys sign; then the new ones do, and the old log takes entries until its end.
+    let bench =
+        Bench { authority: std::sync::Arc::new(open(&folder, &clock).unwrap()), folder, clock };
+    let active = |time: &str| bench.authority.active(at(time)).unwrap().record.number;
+    assert_eq!(active("2026-11-20T12:59:59Z"), 1);
+    assert_eq!(active("2026-11-20T13:00:00Z"), 2);
+    let takes = |number: u32, time: &str| bench.authority.open_generation(number, at(time)).is_ok();
+    assert!(takes(1, "2026-11-20T12:00:00Z") && !takes(2, "2026-11-20T12:00:00Z"));
+    assert!(takes(1, "2026-11-20T14:59:59Z") && takes(2, "2026-11-20T14:59:59Z"));
+    assert!(!takes(1, "2026-11-20T15:00:00Z") && takes(2, "2026-11-20T15:00:00Z"));
+}
+
+#[test]
+fn it_is_a_witness_of_the_logs_that_are_named() {
+    use crate::log::note::VerifierKey;
+    let other = Bench::new();
+    let none = other.post("/add-checkpoint", "old 0\n\n");
+    assert_eq!(none.status, 404);
+    // Its own newer log is the other one here.
+    let log = &other.authority.generations()[0].keys.rekor_v2;
+    let key = VerifierKey::of_log("127.0.0.1", log.public().clone()).unwrap().to_string();
+    let bench = Bench::with(|config| config.witness.logs = vec![key]);
+    let checkpoint = other.get("/api/v2/checkpoint").message();
+    let request = format!("old 0\n\n{checkpoint}");
+    let answer = bench.post("/add-checkpoint", request.clone());
+    assert_eq!(answer.status, 200, "{}", answer.message());
+    assert!(answer.message().starts_with("\u{2014} 127.0.0.1/witness "), "{}", answer.message());
+    let forged = request.replace("\n0\n", "\n1\n");
+    assert_eq!(bench.post("/add-checkpoint", forged).status, 403);
+    assert_eq!(bench.post("/add-checkpoint", "garbage").status, 400);
+}
+
+#[test]
+fn rule_17_a_restored_log_does_not_start_below_its_mark() {
+    let bench = Bench::new();
+    bench.certify(&bench.token(json!({})));
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    let ca = folder.path().join("ca");
+    let copy = |from: &str, to: &str| {
+        let said = std::process::Command::new("cp")
+            .args(["-r", from, to])
+            .current_dir(&ca)
+            .status()
+            .unwrap();
+        assert!(said.success());
+    };
+    copy("logs", "backup");
+    let bench =
+        Bench { authority: std::sync::Arc::new(open(&folder, &clock).unwrap()), folder, clock };
+    bench.certify(&bench.token(json!({})));
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    std::fs::remove_dir_all(ca.join("logs")).unwrap();
+    copy("backup", "logs");
+    let refused = open(&folder, &clock).unwrap_err().to_string();
+    assert!(refused.contains("high-water mark"), "{refused}");
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bulla::jiff::SignedDuration;
 use bulla::{Fault, Printable};
 use bulla_authority::clock::{Clock as _, SystemClock};
-use bulla_authority::config::{Certificates, HttpLimits, IssuerConfig};
+use bulla_authority::config::{Certificates, HttpLimits, IssuerConfig, LogsConfig, WitnessConfig};
 use bulla_authority::{Authority, Config, InitError, OpenError, Protection, Schedule, server};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde_json::json;
@@ -53,19 +53,23 @@ struct Init {
     /// Whose authority it is; stands in its certificates
     #[arg(long, value_name = "NAME", default_value = "bulla")]
     name: String,
+    /// Where the logs' high-water marks are kept: on another disk, so that no backup restores both [default: in the directory]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute)]
+    marks: Option<PathBuf>,
     /// Make a development authority: it gives identity tokens to whoever asks, on this machine only
     #[arg(long)]
     dev_issuer: bool,
-    /// Where to keep how far each log has come: on another disk, or outside of the backup of this one, so that a restored log
-    /// refuses to start instead of forking [default: marks/ in the directory]
-    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
-    high_water_mark: Option<PathBuf>,
     /// Read the new password from a file [else BULLA_PASSWORD, COSIGN_PASSWORD, a prompt]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     password_file: Option<PathBuf>,
     /// Do not encrypt the keys: whoever can read them is the authority
     #[arg(long, conflicts_with = "password_file")]
     no_password: bool,
+}
+
+/// From wherever it is served.
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    std::path::absolute(text).map_err(|e| e.to_string())
 }
 
 const INIT_EXAMPLES: &str = "\
@@ -173,13 +177,14 @@ fn init(arguments: &Init, ui: &Ui) -> Outcome {
         name: arguments.name.clone(),
         url: arguments.url.clone(),
         development: arguments.dev_issuer,
-        // Wherever the server is started from.
-        high_water_mark: arguments
-            .high_water_mark
-            .as_deref()
-            .map(std::path::absolute)
-            .transpose()?,
         certificates: Certificates::default(),
+        logs: LogsConfig {
+            high_water_marks: arguments
+                .marks
+                .clone()
+                .unwrap_or_else(|| LogsConfig::default().high_water_marks),
+        },
+        witness: WitnessConfig::default(),
         limits: HttpLimits::default(),
         issuers: arguments.issuer.clone(),
     };

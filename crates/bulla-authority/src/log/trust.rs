@@ -25,6 +25,13 @@ struct TrustedRoot {
 struct Instance {
     base_url: String,
     public_key: Key,
+    log_id: Option<LogId>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogId {
+    key_id: String,
 }
 
 #[derive(Deserialize)]
@@ -84,13 +91,40 @@ fn log_of(instance: &Instance) -> Option<LogKey> {
     let name = url.split_once("://").map_or(url, |(_, name)| name);
     let der = STANDARD.decode(&instance.public_key.raw_bytes).ok()?;
     let key = PublicKey::from_spki_der(&der).ok()?;
-    VerifierKey::of_log(name, key).ok().map(LogKey::new)
+    // sigstore-go takes the bare host for the name, and logs follow it; the log's identifier tells which it is.
+    let id = instance.log_id.as_ref().and_then(|id| STANDARD.decode(&id.key_id).ok());
+    let authority = name.split('/').next().unwrap_or(name);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let named = |name: &str| VerifierKey::of_log(name, key.clone()).ok();
+    [name, authority, host]
+        .into_iter()
+        .filter_map(named)
+        .find(|key| id.as_ref().is_some_and(|id| id.starts_with(&key.id())))
+        .or_else(|| named(name))
+        .map(LogKey::new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bulla::{KeyAlgorithm, KeyPair};
+
+    /// A log on a port whose name is the host alone, as sigstore-go wants it.
+    #[test]
+    fn the_identifier_tells_how_a_log_is_called() {
+        let pair = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        for name in ["127.0.0.1", "127.0.0.1:8080", "127.0.0.1:8080/g2"] {
+            let key = VerifierKey::of_log(name, pair.public().clone()).unwrap();
+            let root = serde_json::json!({ "mediaType": MEDIA_TYPE, "tlogs": [{
+                "baseUrl": "http://127.0.0.1:8080/g2",
+                "publicKey": { "rawBytes": STANDARD.encode(pair.public().spki_der()) },
+                "logId": { "keyId": STANDARD.encode(key.id()) },
+            }] });
+            let logs = trusted_root(root.to_string().as_bytes()).unwrap();
+            assert_eq!(logs, [LogKey::new(key)]);
+        }
+    }
 
     #[test]
     fn keys_as_they_are_handed_out() {

@@ -7,14 +7,17 @@
 //! Ours over `cms`, for the Sigstore crates take ECDSA and whole seconds only. A stamp proves
 //! *existed by*: it can make a signature older, never younger (rule 8).
 
-use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;
-use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
+use cms::signed_data::{EncapsulatedContentInfo, SignerIdentifier};
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5911, rfc5912};
 use der::asn1::{GeneralizedTime, Int, OctetString, OctetStringRef, SetOfVec};
-use der::{Any, AnyRef, Decode as _, Encode as _, Sequence, Tag, Tagged as _};
+use der::{
+    Any, AnyRef, Decode, Encode as _, Header, Reader, Sequence, SliceReader, Tag, TagNumber,
+    Tagged as _,
+};
 use jiff::{SignedDuration, Timestamp};
+use x509_cert::attr::Attribute;
 use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::spki::AlgorithmIdentifierOwned;
@@ -190,11 +193,93 @@ struct Accuracy {
 }
 
 /// A token that was read and nothing more.
+///
+/// `SignedData` (RFC 5652 §5.1) is read here and not by `cms`, which takes sets in DER's order and without repetitions
+/// only; authorities send certificates as they come, and one of them twice.
 struct Token {
-    data: SignedData,
     /// The bytes of TSTInfo as they came.
     content: Vec<u8>,
     info: TstInfo,
+    certificates: Vec<Vec<u8>>,
+    signer: SignerInfo,
+}
+
+/// `SignerInfo` (RFC 5652 §5.3).
+struct SignerInfo {
+    sid: SignerIdentifier,
+    digest_alg: AlgorithmIdentifierOwned,
+    /// As a SET, which is what is signed: every byte but the tag as it came.
+    signed_attributes: Vec<u8>,
+    signature_algorithm: AlgorithmIdentifierOwned,
+    signature: OctetString,
+}
+
+/// Certificates of a token that are read.
+const CERTIFICATES: usize = 16;
+
+/// `[number]` around something, or in its place.
+fn tagged(number: TagNumber) -> Tag {
+    Tag::ContextSpecific { constructed: true, number }
+}
+
+/// The next value, whole, if it has this tag.
+fn optional<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<Option<&'a [u8]>> {
+    if reader.peek_byte() != Some(tag.octet()) {
+        return Ok(None);
+    }
+    reader.tlv_bytes().map(Some)
+}
+
+/// What is inside of a value.
+fn inside(value: &[u8], tag: Tag) -> der::Result<&[u8]> {
+    let mut reader = SliceReader::new(value)?;
+    let header = Header::decode(&mut reader)?;
+    header.tag.assert_eq(tag)?;
+    let contents = reader.read_slice(header.length)?;
+    reader.finish(contents)
+}
+
+/// version, digestAlgorithms, encapContentInfo, certificates [0], crls [1], signerInfos
+fn read_signed_data(
+    value: &[u8],
+) -> der::Result<(EncapsulatedContentInfo, Vec<Vec<u8>>, SignerInfo)> {
+    let mut reader = SliceReader::new(inside(value, Tag::Sequence)?)?;
+    u8::decode(&mut reader)?;
+    inside(reader.tlv_bytes()?, Tag::Set)?;
+    let content = EncapsulatedContentInfo::decode(&mut reader)?;
+    let mut certificates = Vec::new();
+    if let Some(set) = optional(&mut reader, tagged(TagNumber::N0))? {
+        let mut set = SliceReader::new(inside(set, tagged(TagNumber::N0))?)?;
+        while !set.is_finished() && certificates.len() < CERTIFICATES {
+            let certificate = set.tlv_bytes()?.to_vec();
+            if !certificates.contains(&certificate) {
+                certificates.push(certificate);
+            }
+        }
+    }
+    optional(&mut reader, tagged(TagNumber::N1))?;
+    // Exactly one.
+    let mut signers = SliceReader::new(inside(reader.tlv_bytes()?, Tag::Set)?)?;
+    let signer = read_signer_info(signers.tlv_bytes()?)?;
+    signers.finish(())?;
+    reader.finish((content, certificates, signer))
+}
+
+/// version, sid, digestAlgorithm, signedAttrs [0], signatureAlgorithm, signature, unsignedAttrs [1]
+fn read_signer_info(value: &[u8]) -> der::Result<SignerInfo> {
+    let mut reader = SliceReader::new(inside(value, Tag::Sequence)?)?;
+    u8::decode(&mut reader)?;
+    let sid = SignerIdentifier::decode(&mut reader)?;
+    let digest_alg = AlgorithmIdentifierOwned::decode(&mut reader)?;
+    let attributes =
+        optional(&mut reader, tagged(TagNumber::N0))?.ok_or_else(|| Tag::Set.value_error())?;
+    let mut signed_attributes = attributes.to_vec();
+    // RFC 5652 §5.4: the tag of a SET instead of [0].
+    signed_attributes.iter_mut().take(1).for_each(|tag| *tag = Tag::Set.octet());
+    let signature_algorithm = AlgorithmIdentifierOwned::decode(&mut reader)?;
+    let signature = OctetString::decode(&mut reader)?;
+    optional(&mut reader, tagged(TagNumber::N1))?;
+    reader.finish(SignerInfo { sid, digest_alg, signed_attributes, signature_algorithm, signature })
 }
 
 /// Checks a timestamp over a signature against the trusted authorities: the first that made it decides.
@@ -219,10 +304,9 @@ pub(crate) fn verify(
     }
     // 2. An authority made it.
     let (at, has_fraction) = token.time()?;
-    let signer = token.signer()?;
-    let mut problem = TimestampProblem::UnknownAuthority { signer: token.signer_name(signer) };
+    let mut problem = TimestampProblem::UnknownAuthority { signer: token.signer_name() };
     for authority in authorities {
-        match token.made_by(signer, authority, at, limits) {
+        match token.made_by(authority, at, limits) {
             Ok(_) if at > now => return Err(TimestampProblem::Future { at, now }),
             Ok(authority) => return Ok(Stamp { at, authority, has_fraction }),
             // That of the authority that comes closest is told.
@@ -236,8 +320,7 @@ pub(crate) fn verify(
 /// The time that a token says and who it says made it, for `inspect`: not verified.
 pub(crate) fn to_show(token: &[u8]) -> Result<(Timestamp, String), TimestampProblem> {
     let token = Token::read(token)?;
-    let signer = token.signer()?;
-    Ok((token.time()?.0, token.signer_name(signer)))
+    Ok((token.time()?.0, token.signer_name()))
 }
 
 /// Whether a response answers a request: for this signature, with this nonce.
@@ -283,12 +366,12 @@ impl Token {
         if content.content_type != rfc5911::ID_SIGNED_DATA {
             return Err(malformed("it is not signed data"));
         }
-        let data: SignedData = content.content.decode_as().map_err(bad)?;
-        if data.encap_content_info.econtent_type != TST_INFO {
+        let data = content.content.to_der().map_err(bad)?;
+        let (encapsulated, certificates, signer) = read_signed_data(&data).map_err(bad)?;
+        if encapsulated.econtent_type != TST_INFO {
             return Err(malformed("what is signed is not a time"));
         }
-        let content = data
-            .encap_content_info
+        let content = encapsulated
             .econtent
             .as_ref()
             .ok_or_else(|| malformed("the time is missing"))?
@@ -303,7 +386,7 @@ impl Token {
         if info.extensions.iter().flatten().any(|extension| extension.critical) {
             return Err(malformed("it has a critical extension that is not understood"));
         }
-        Ok(Self { data, content, info })
+        Ok(Self { content, info, certificates, signer })
     }
 
     /// `YYYYMMDDhhmmss[.f…]Z` (RFC 3161 §2.4.2).
@@ -340,16 +423,9 @@ impl Token {
         Ok((at, fraction.is_some()))
     }
 
-    fn signer(&self) -> Result<&SignerInfo, TimestampProblem> {
-        match self.data.signer_infos.0.as_slice() {
-            [one] => Ok(one),
-            other => Err(malformed(format!("it has {} signatures, expected one", other.len()))),
-        }
-    }
-
-    fn signer_name(&self, signer: &SignerInfo) -> String {
-        let named = self.certificates().into_iter().find(|c| is_named_by(c, &signer.sid));
-        match (named, &signer.sid) {
+    fn signer_name(&self) -> String {
+        let named = self.certificates().into_iter().find(|c| is_named_by(c, &self.signer.sid));
+        match (named, &self.signer.sid) {
             (Some(certificate), _) => certificate.label(),
             (None, SignerIdentifier::IssuerAndSerialNumber(id)) => {
                 format!("a certificate of {}", id.issuer)
@@ -360,27 +436,17 @@ impl Token {
 
     /// The certificates that came with it, as far as they can be read.
     fn certificates(&self) -> Vec<Certificate> {
-        let limit = Limits::default().certificates;
-        self.data
-            .certificates
-            .iter()
-            .flat_map(|set| set.0.iter())
-            .take(limit)
-            .filter_map(|choice| match choice {
-                CertificateChoices::Certificate(c) => Certificate::from_der(&c.to_der().ok()?).ok(),
-                CertificateChoices::Other(_) => None,
-            })
-            .collect()
+        self.certificates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
     }
 
     /// Whether this authority made it, and was trusted when it did; its name.
     fn made_by(
         &self,
-        info: &SignerInfo,
         authority: &TimestampAuthority,
         at: Timestamp,
         limits: &Limits,
     ) -> Result<String, TimestampProblem> {
+        let info = &self.signer;
         let embedded = self.certificates();
         let unknown = || TimestampProblem::UnknownAuthority { signer: String::new() };
         let candidates = match &authority.signer {
@@ -401,7 +467,8 @@ impl Token {
                 }
             })?;
         let bad = || TimestampProblem::BadSignature { signer: name.clone() };
-        let attributes = info.signed_attrs.as_ref().ok_or_else(bad)?;
+        let attributes =
+            SetOfVec::<Attribute>::from_der(&info.signed_attributes).map_err(|_| bad())?;
         let one = |oid: ObjectIdentifier| {
             let mut found = attributes.iter().filter(|a| a.oid == oid);
             match (found.next(), found.next()) {
@@ -427,11 +494,10 @@ impl Token {
                 return Err(bad());
             }
         }
-        let signed: SetOfVec<_> =
-            attributes.iter().cloned().collect::<Vec<_>>().try_into().map_err(|_| bad())?;
-        let message = signed.to_der().map_err(|_| bad())?;
         let algorithm = algorithm(&info.signature_algorithm, &info.digest_alg.oid);
-        if signer.has_signed(&algorithm, &message, info.signature.as_bytes()) != Some(true) {
+        if signer.has_signed(&algorithm, &info.signed_attributes, info.signature.as_bytes())
+            != Some(true)
+        {
             return Err(bad());
         }
         let (from, until) = authority.valid;
@@ -454,8 +520,8 @@ fn unwrap_response(bytes: &[u8]) -> Result<ContentInfo, TimestampProblem> {
     let response = Response::from_der(bytes).map_err(bad)?;
     // PKIStatusInfo ::= SEQUENCE { status INTEGER, … }: the text is nobody's concern.
     let status = response.status.to_der().map_err(bad)?;
-    let status: u8 = match der::SliceReader::new(&status)
-        .and_then(|mut r| der::Header::decode(&mut r).and_then(|_| u8::decode(&mut r)))
+    let status: u8 = match SliceReader::new(&status)
+        .and_then(|mut r| Header::decode(&mut r).and_then(|_| u8::decode(&mut r)))
     {
         Ok(status) => status,
         Err(e) => return Err(bad(e)),

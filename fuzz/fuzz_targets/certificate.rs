@@ -8,7 +8,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = (certificate.subject(), certificate.issuer(), certificate.names());
         let limits = bulla::Limits::default();
         let material = bulla::bundle::Material::CertificateChain(vec![bytes.to_vec()]);
-        let bundle = bulla::bundle::encode(&material, b"{}", b"x");
+        let bundle = bulla::bundle::encode(&material, &bulla::Evidence::default(), b"{}", b"x");
         let trust =
             bulla::Trust::certificate_authorities(vec![certificate], None).expect("one authority");
         let parsed = bulla::UnverifiedBundle::parse(&bundle, &limits).expect("our own bundle");

@@ -113,3 +113,66 @@ def test_cosign_and_the_update_repository(sigstore, tmp_path):
     cosign("sign-blob", "--yes", "--identity-token", token, "--bundle", bundle, artifact, **where)
     by = ("--certificate-identity", sigstore.identity, "--certificate-oidc-issuer", sigstore.issuer)
     cosign("verify-blob", *by, "--bundle", bundle, artifact, **where)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_bulla_and_cosign_without_keys(sigstore, version, tmp_path):
+    artifact, token = tmp_path / "artifact", tmp_path / "token"
+    artifact.write_text("hello")
+    trusted = ("--trusted-root", sigstore.file("trusted_root"))
+    cosign_by = (
+        "--certificate-identity", sigstore.identity, "--certificate-oidc-issuer", sigstore.issuer,
+    )  # fmt: skip
+    by = ("--identity", sigstore.identity, "--identity-provider", sigstore.issuer, *trusted)
+    bundle = tmp_path / "artifact.sigstore.json"
+
+    bulla(
+        "blob", "sign", artifact, "--yes", "--trust-config", sigstore.file("trust_config"),
+        "--rekor-version", version, "--identity-token", sigstore.token(),
+    )  # fmt: skip
+    cosign("verify-blob", *trusted, *cosign_by, "--bundle", bundle, artifact)
+
+    token.write_text(sigstore.token())
+    config = sigstore.only_rekor(version, "signing_config", tmp_path / "signing_config.json")
+    cosign(
+        "sign-blob", "--yes", "--identity-token", token, "--signing-config", config, *trusted,
+        "--bundle", bundle, artifact,
+    )  # fmt: skip
+    bulla("blob", "verify", artifact, *by)
+    bulla("blob", "verify", "sha256:" + hashlib.sha256(b"hello").hexdigest(), "--signature", bundle, *by)
+    artifact.write_text("other")
+    bulla("blob", "verify", artifact, *by, code=1)
+
+
+@pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072"])
+def test_blobs_signed_with_a_key(tmp_path, algorithm):
+    private, public = tmp_path / "signer.key", tmp_path / "signer.pub"
+    bulla(
+        "key", "generate", "--output", private, "--algorithm", algorithm, "--format", "cosign",
+        COSIGN_PASSWORD="secret",
+    )  # fmt: skip
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"blob")
+    alone = ("--use-signing-config=false", "--tlog-upload=false", "--yes", "--key", private)
+
+    # The bundle, the older JSON and the detached signature of cosign.
+    bundle, older, detached = (tmp_path / name for name in ("bundle", "older", "detached"))
+    cosign("sign-blob", *alone, "--bundle", bundle, blob, COSIGN_PASSWORD="secret")
+    cosign(
+        "sign-blob", *alone, "--new-bundle-format=false", "--bundle", older,
+        "--output-signature", detached, blob, COSIGN_PASSWORD="secret",
+    )  # fmt: skip
+    for signature in (bundle, older, detached):
+        bulla("blob", "verify", blob, "--signature", signature, "--key", public)
+
+    # And ours.
+    ours, ours_detached = tmp_path / "ours", tmp_path / "ours.sig"
+    bulla(
+        "blob", "sign", blob, "--key", private, "--output", ours, "--output-signature", ours_detached,
+        COSIGN_PASSWORD="secret",
+    )  # fmt: skip
+    ignore = ("verify-blob", "--key", public, "--insecure-ignore-tlog")
+    if algorithm != "ecdsa-p384":  # it takes SHA-256 with every curve, and Bulla the curve's own
+        cosign(*ignore, "--signature", ours_detached, blob)
+    if algorithm in ("ecdsa-p256", "rsa-3072"):
+        cosign(*ignore, "--bundle", ours, blob)

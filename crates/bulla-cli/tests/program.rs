@@ -466,3 +466,42 @@ fn a_cache_takes_no_other_files_place() {
         assert_eq!(std::fs::read(folder.join(model)).unwrap(), before);
     }
 }
+
+/// In a network namespace that has no network: not even this machine can be reached.
+#[test]
+fn verifying_needs_no_network() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bulla/tests/data");
+    let bench = Bench::new();
+    let folder = bench.folder.path();
+    std::fs::create_dir(folder.join("keyless")).unwrap();
+    for file in ["ignore-me", "model.sig", "signme-1", "signme-2"] {
+        let from = data.join("oms-vectors/v1.1.0-sigstore").join(file);
+        std::fs::copy(from, folder.join("keyless").join(file)).unwrap();
+    }
+    for file in ["staging-rekor-v2.txt", "staging-rekor-v2.txt.sigstore.json"] {
+        std::fs::copy(data.join("sigstore").join(file), folder.join(file)).unwrap();
+    }
+    let isolated = |line: &str| {
+        let line = format!("unshare --map-root-user --net {line}");
+        let output = bench.shell(&format!("HOME=$PWD XDG_CACHE_HOME=$PWD/cache {line}"));
+        (output.status.code(), said(&output))
+    };
+    // So that the test can fail: there is none.
+    let (code, said) = isolated("ls /sys/class/net/lo/operstate && unshare --help >/dev/null");
+    assert_eq!(code, Some(0), "this test needs unshare (util-linux): {said}");
+    let (code, said) = isolated("\"$BULLA\" trust update --staging");
+    assert_eq!(code, Some(3), "{said}");
+    for offline in ["", "--offline"] {
+        let (code, said) = isolated(&format!(
+            "\"$BULLA\" verify keyless {offline} --identity stefanb@us.ibm.com \
+             --identity-provider https://sigstore.verify.ibm.com/oauth2"
+        ));
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("logged     https://rekor.sigstore.dev, entry 598151086"), "{said}");
+        let (code, said) = isolated(&format!(
+            "\"$BULLA\" blob verify staging-rekor-v2.txt {offline} --staging --identity jku@goto.fi \
+             --identity-provider https://github.com/login/oauth"
+        ));
+        assert_eq!(code, Some(0), "{said}");
+    }
+}

@@ -196,10 +196,12 @@ struct MessageJson {
     signature: String,
 }
 
+/// Either may be missing, as protobuf's JSON leaves out what is zero: cosign 3.1 writes neither for keys whose hash it
+/// does not know.
 #[derive(Deserialize)]
 struct DigestJson {
-    algorithm: String,
-    digest: String,
+    algorithm: Option<String>,
+    digest: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -325,13 +327,14 @@ fn read_message(message: &MessageJson) -> Result<Content, Reason> {
     if signature.is_empty() {
         return Err(malformed("its signature is empty"));
     }
-    let digest = message.message_digest.as_ref().map(|Object(d)| {
-        Ok::<_, Reason>(MessageDigest {
-            algorithm: shorten(&d.algorithm),
-            digest: base64(&d.digest, "messageSignature.messageDigest.digest")?,
-        })
-    });
-    Ok(Content::Message { digest: digest.transpose()?, signature })
+    let digest = match message.message_digest.as_ref().map(|Object(d)| (&d.algorithm, &d.digest)) {
+        Some((Some(algorithm), Some(digest))) => Some(MessageDigest {
+            algorithm: shorten(algorithm),
+            digest: base64(digest, "messageSignature.messageDigest.digest")?,
+        }),
+        _ => None,
+    };
+    Ok(Content::Message { digest, signature })
 }
 
 fn key_hint(key: PublicKeyJson) -> Result<KeyHint, Reason> {

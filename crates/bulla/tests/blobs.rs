@@ -356,3 +356,38 @@ fn known_attacks_are_refused() {
         assert!(code.is_empty() || codes == [code], "{name}: {codes:?}");
     }
 }
+
+/// Who signed is certified, but nobody says when, and no log knows of it.
+#[test]
+fn a_detached_signature_with_an_identity_is_refused() {
+    let bundle: serde_json::Value =
+        serde_json::from_slice(&read("cosign-v3-blob.txt.sigstore.json")).unwrap();
+    let der = STANDARD
+        .decode(bundle["verificationMaterial"]["certificate"]["rawBytes"].as_str().unwrap())
+        .unwrap();
+    let pem = bulla::Certificate::from_der(&der).unwrap().to_pem();
+    let signature = bundle["messageSignature"]["signature"].as_str().unwrap();
+    let file = Bytes(read("cosign-v3-blob.txt"));
+    let trust = identity(Embedded::PublicGood, "w.vollprecht@gmail.com");
+    let result = verify(signature.as_bytes(), Some(pem.as_bytes()), &Blob::File(&file), &trust);
+    assert_eq!(refused(result), ["sigstore-log-proof"]);
+}
+
+/// A log's own time, too, is not of the future.
+#[test]
+fn a_log_entry_from_the_future_is_refused() {
+    let mut bundle: serde_json::Value =
+        serde_json::from_slice(&read("cosign-v3-blob.txt.sigstore.json")).unwrap();
+    bundle["verificationMaterial"]["timestampVerificationData"] = serde_json::json!({});
+    let limits = Limits::default();
+    let signature =
+        UnverifiedFileSignature::parse(bundle.to_string().as_bytes(), None, &limits).unwrap();
+    let file = Bytes(read("cosign-v3-blob.txt"));
+    let trust = identity(Embedded::PublicGood, "w.vollprecht@gmail.com");
+    let at =
+        |now: &str| signature.verify(&Blob::File(&file), &trust, now.parse().unwrap(), &limits);
+    let integrated = at("2026-11-20T12:00:00Z").unwrap().checked_at();
+    assert!(at(&integrated.to_string()).is_ok());
+    let before = integrated - std::time::Duration::from_secs(1);
+    assert_eq!(refused(at(&before.to_string())), ["timestamp-future"]);
+}

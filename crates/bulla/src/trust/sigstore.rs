@@ -590,3 +590,51 @@ impl SigstoreRoot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
+
+    use super::*;
+
+    /// A certificate with these e-mail addresses, and these of Fulcio's extensions.
+    fn certificate(emails: &[&str], extensions: &[(u64, &[u8])]) -> Certificate {
+        let mut params = CertificateParams::default();
+        let email = |email: &&str| SanType::Rfc822Name((*email).try_into().unwrap());
+        params.subject_alt_names = emails.iter().map(email).collect();
+        for (number, value) in extensions {
+            let oid = [1, 3, 6, 1, 4, 1, 57264, 1, *number];
+            params.custom_extensions.push(CustomExtension::from_oid_content(&oid, value.to_vec()));
+        }
+        let key = KeyPair::generate().unwrap();
+        Certificate::from_der(params.self_signed(&key).unwrap().der()).unwrap()
+    }
+
+    const OLD: (u64, &[u8]) = (1, b"https://old.example");
+    /// UTF8String
+    const NEW: (u64, &[u8]) = (8, b"\x0c\x13https://new.example");
+
+    #[test]
+    fn an_identity_is_one_name_and_one_provider() {
+        let read = |emails: &[&str], extensions: &[(u64, &[u8])]| {
+            Identity::of(&certificate(emails, extensions)).map(|identity| identity.provider)
+        };
+        assert_eq!(read(&["a@example.com"], &[OLD]).unwrap(), "https://old.example");
+        // The newer extension counts, wherever it stands.
+        assert_eq!(read(&["a@example.com"], &[OLD, NEW]).unwrap(), "https://new.example");
+        assert_eq!(read(&["a@example.com"], &[NEW, OLD]).unwrap(), "https://new.example");
+        for (emails, extensions) in [
+            (&["a@example.com", "b@example.com"][..], &[NEW][..]),
+            (&[], &[NEW]),
+            (&["a@example.com"], &[]),
+        ] {
+            assert!(read(emails, extensions).is_err(), "{emails:?} {extensions:?}");
+        }
+    }
+
+    #[test]
+    fn claims_are_read_by_their_numbers() {
+        let read = certificate(&["a@example.com"], &[NEW, (12, b"\x0c\x01r"), (99, b"\x0c\x01x")]);
+        assert_eq!(read.claims().iter().collect::<Vec<_>>(), [("repository", "r")]);
+    }
+}

@@ -109,11 +109,3 @@ pub(crate) fn signature_of(model: &Path) -> PathBuf {
     name.push(".sig");
     name.into()
 }
-
-/// Whether two paths are one file.
-pub(crate) fn same(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => one == other,
-    }
-}

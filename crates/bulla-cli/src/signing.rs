@@ -42,7 +42,8 @@ pub(crate) struct SignerArguments {
     chain: Vec<PathBuf>,
     #[command(flatten)]
     password: PasswordArguments,
-    /// Identity token, or a file with it [else SIGSTORE_ID_TOKEN, the CI system's or cloud's own, a browser]
+    /// File with an identity token, or the token itself, which others on this machine then see [else SIGSTORE_ID_TOKEN, the CI
+    /// system's or cloud's own, a browser]
     #[arg(long, value_name = "TOKEN", conflicts_with = "key", help_heading = "Who signs")]
     identity_token: Option<String>,
     /// Agree to what is published without being asked
@@ -86,7 +87,8 @@ impl From<Version> for RekorVersion {
 
 /// What signs, and what is said of it afterwards.
 pub(crate) enum TheSigner<'a> {
-    Key(Box<dyn Signer>, Option<Box<CertificateDescription>>),
+    /// The root, if one was named, is that of the log which the signature was recorded in.
+    Key(Box<dyn Signer>, Option<Box<CertificateDescription>>, Option<SigstoreRoot>),
     Identity(Box<Identity<'a>>),
 }
 
@@ -137,7 +139,11 @@ impl SignerArguments {
             let urls = self.timestamp_url.clone();
             signer = Box::new(WithTimestamps::new(signer, Client::new(), urls, wanted));
         }
-        Ok(TheSigner::Key(signer, description))
+        let root = match self.log_url.is_some() && self.root.is_given() {
+            true => Some(self.root.read(limits, ui)?),
+            false => None,
+        };
+        Ok(TheSigner::Key(signer, description, root))
     }
 
     fn identity<'a>(&self, limits: &Limits, ui: &'a Ui) -> Result<Identity<'a>, Problem> {
@@ -204,7 +210,7 @@ impl SignerArguments {
 impl TheSigner<'_> {
     pub(crate) fn as_signer(&self) -> &dyn Signer {
         match self {
-            Self::Key(signer, _) => &**signer,
+            Self::Key(signer, ..) => &**signer,
             Self::Identity(identity) => &**identity,
         }
     }
@@ -217,6 +223,10 @@ impl TheSigner<'_> {
         verify: impl FnOnce(&Trust) -> Result<(SignedByReport, Vec<EvidenceReport>), bulla::Failure>,
     ) -> Result<(SignedByReport, Vec<EvidenceReport>), Problem> {
         match self {
+            Self::Key(_, _, Some(root)) => {
+                let trust = Trust::keys(vec![key.clone()])?.with_time_of(root.clone());
+                verify(&trust).map_err(|failure| not_held(failure, root.name()))
+            }
             Self::Key(..) => Ok((
                 SignedByReport::Key {
                     algorithm: key.algorithm().name(),
@@ -226,22 +236,15 @@ impl TheSigner<'_> {
             )),
             Self::Identity(identity) => {
                 let trust = identity.trust()?;
-                verify(&trust).map_err(|failure| match failure {
-                    bulla::Failure::Fault(fault) => fault.into(),
-                    bulla::Failure::Refused(refusal) => Problem::from(Fault::Service {
-                        service: "Sigstore instance",
-                        url: identity.services.certificate_authorities.join(", "),
-                        detail: format!("what it answered does not hold: {refusal}"),
-                        hint: "nothing was written; check that the trusted root is that of the services",
-                    }),
-                })
+                let url = identity.services.certificate_authorities.join(", ");
+                verify(&trust).map_err(|failure| not_held(failure, &url))
             }
         }
     }
 
     pub(crate) fn certificate(&self) -> Option<CertificateDescription> {
         match self {
-            Self::Key(_, description) => description.as_deref().cloned(),
+            Self::Key(_, description, _) => description.as_deref().cloned(),
             Self::Identity(identity) => identity.certificate.get().map(CertificateDescription::of),
         }
     }
@@ -252,6 +255,18 @@ impl TheSigner<'_> {
             Self::Key(..) => None,
             Self::Identity(identity) => identity.certificate.get(),
         }
+    }
+}
+
+fn not_held(failure: bulla::Failure, url: &str) -> Problem {
+    match failure {
+        bulla::Failure::Fault(fault) => fault.into(),
+        bulla::Failure::Refused(refusal) => Problem::from(Fault::Service {
+            service: "Sigstore instance",
+            url: url.to_owned(),
+            detail: format!("what it answered does not hold: {refusal}"),
+            hint: "nothing was written; check that the trusted root is that of the services",
+        }),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct RootArguments {
 }
 
 impl RootArguments {
-    fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.trusted_root.is_some() || self.trust_config.is_some() || self.staging
     }
 

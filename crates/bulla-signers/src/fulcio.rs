@@ -51,7 +51,13 @@ pub(crate) fn certify(client: &Client, url: &str, token: &Token) -> Result<Certi
     let answer =
         client.post(service, "/api/v2/signingCert", "application/json", body.as_bytes())?;
     if !(200..300).contains(&answer.status) {
-        return Err(service.fault(answer.shown(), hint));
+        let shown = answer.shown();
+        // A service that repeats what it was sent must not bring the token onto a screen.
+        let said = match token.is_in(&shown) {
+            true => format!("it answered {}, and repeated the token", answer.status),
+            false => shown,
+        };
+        return Err(service.fault(said, hint));
     }
     let bad = |detail: String| {
         service.fault(detail, "check the address, and that it is a Fulcio of today")

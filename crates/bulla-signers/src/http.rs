@@ -180,7 +180,7 @@ impl Default for Client {
 }
 
 /// Tokens and what is signed do not travel in the clear.
-fn check_address(service: Service<'_>) -> Result<(), Fault> {
+pub(crate) fn check_address(service: Service<'_>) -> Result<(), Fault> {
     let url = url::Url::parse(service.url);
     let loopback = |url: &url::Url| match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name == GOOGLE_METADATA,

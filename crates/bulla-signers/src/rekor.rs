@@ -121,6 +121,7 @@ fn record(
             let entry = entries.into_values().next();
             let entry = entry.ok_or_else(|| bad("it answered with no entry".into()))?;
             let entry = entry.to_bundle_entry(kind).map_err(|e| bad(e.to_string()))?;
+            must_be_proven(&entry).map_err(&bad)?;
             serde_json::to_string(&entry).map_err(|e| bad(e.to_string()))?
         }
         RekorVersion::V2 => {
@@ -133,10 +134,19 @@ fn record(
             // Into its type and back: nothing that the format does not have gets into the bundle.
             let entry: sigstore_types::TransparencyLogEntry =
                 serde_json::from_slice(&answer.body).map_err(|e| bad(e.to_string()))?;
+            must_be_proven(&entry).map_err(&bad)?;
             serde_json::to_string(&entry).map_err(|e| bad(e.to_string()))?
         }
     };
     LogEntry::from_json(json).map_err(|e| bad(e.to_string()))
+}
+
+/// An entry without a proof is one that nobody can check.
+fn must_be_proven(entry: &sigstore_types::TransparencyLogEntry) -> Result<(), String> {
+    match &entry.inclusion_proof {
+        Some(proof) if !proof.checkpoint.is_empty() => Ok(()),
+        _ => Err("its entry has no inclusion proof with a checkpoint".into()),
+    }
 }
 
 /// The path in a `Location` header, which may be an address of the same log.

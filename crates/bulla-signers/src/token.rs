@@ -167,6 +167,15 @@ impl Token {
         self.0.identity()
     }
 
+    /// Whether a text has a part of the token in it.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        const TELLING: usize = 12;
+        self.expose().split('.').any(|part| {
+            let beginning = part.get(..TELLING).unwrap_or(part);
+            !beginning.is_empty() && text.contains(beginning)
+        })
+    }
+
     pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -238,6 +247,7 @@ fn browse(provider: &str, interaction: &dyn Interaction) -> Result<IdentityToken
         }
     }
     let service = Service { name: "identity provider", url: provider };
+    crate::http::check_address(service)?;
     let failed = |e: sigstore_oidc::Error| {
         service.fault(e.to_string(), "try again; or give a token with --identity-token")
     };
@@ -278,6 +288,9 @@ mod tests {
     fn a_good_token_names_its_owner() {
         let read = Token::parse(&format!("{}\n", token(&claims())), at(1_000_100)).unwrap();
         assert_eq!((read.identity(), read.provider()), ("a@example.com", "https://idp"));
+        assert!(
+            read.is_in(&format!("they sent {}", token(&claims()))) && !read.is_in("a@example.com")
+        );
         // Nothing of the token itself is ever shown.
         assert_eq!(format!("{read:?}"), "Token(a@example.com at https://idp)");
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bulla::Fault;
-use bulla::jiff::Timestamp;
+use bulla::jiff::{SignedDuration, Timestamp};
 use sigstore_trust_root::{
     SigningConfig, SigstoreInstance, TrustedRoot, TufBootstrap, TufConfig, fetch_trust_material_at,
 };
@@ -17,6 +17,8 @@ use crate::token::block_on;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long what was fetched is used after its metadata expired.
+const OLDEST: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// When the last update was, in the cache directory.
 const UPDATED: &str = "updated.txt";
 
@@ -97,9 +99,11 @@ impl Repository {
         let config = self.config.clone().offline();
         match self.load(config.clone(), now) {
             Ok(updated) => Ok(Some(Updated { at, ..updated })),
-            // It was good when it was fetched; a verifier without a network has nothing better.
+            // It was good when it was fetched; a verifier without a network has nothing better. But not for ever: the date
+            // stands in a file that others may have written.
+            Err(fault) if at > now || now.duration_since(at) > OLDEST => Err(fault),
             Err(_) => {
-                let updated = self.load(config, at.min(now))?;
+                let updated = self.load(config, at)?;
                 Ok(Some(Updated { at, expired: true, ..updated }))
             }
         }

@@ -145,6 +145,12 @@ impl UnverifiedFileSignature {
                 signature
             }
         };
+        // A model's signature is made over such bytes: it is none of a file (rule 2).
+        if let Blob::File(source) = blob
+            && signature.hashes().begins_as_envelope()
+        {
+            return Err(Reason::LooksLikeEnvelope { name: source.name().to_owned() }.into());
+        }
         let digest = signature.hashes().sha256();
         // 3. What the bundle says the file is: a hint, and the clearest way to say that it is another.
         if let Some(said) = &self.digest

@@ -117,7 +117,7 @@ pub enum Reason {
     },
     /// A file whose signature would be that of a model.
     #[error(
-        "{} is not signed: it begins as the encoding of an envelope (DSSEv1), and its signature would count as one of the model or statement inside",
+        "{} begins as the encoding of an envelope (DSSEv1): its signature is one of the model or statement inside, not of a file",
         Printable(name)
     )]
     LooksLikeEnvelope {
@@ -398,7 +398,7 @@ impl Reason {
                 "do not use this file: get it again, or the signature that belongs to it"
             }
             Self::LooksLikeEnvelope { .. } => {
-                "whoever asked for this signature may want to forge another: sign a model with 'bulla sign'"
+                "whoever asks for such a signature, or shows one, may want to forge another: models are signed with 'bulla sign' and checked with 'bulla verify'"
             }
             Self::MalformedFileSignature { .. }
             | Self::MalformedBundle { .. }

@@ -20,10 +20,15 @@ use crate::limits::JSON_KEYS;
 /// # Errors
 /// One line that says what is wrong and where, in the words of `serde_json`.
 pub(crate) fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    read_any::<Object<T>>(text).map(|Object(value)| value)
+    read_any::<Object<T>>(text, JSON_KEYS).map(|Object(value)| value)
 }
 
-fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+/// The same for a document whose objects may have so many keys.
+pub(crate) fn read_large<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
+    read_any::<Object<T>>(text, keys).map(|Object(value)| value)
+}
+
+fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err("it is empty".into());
     }
@@ -31,7 +36,7 @@ fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
         return Err(format!("it is not UTF-8 text (at byte {})", e.valid_up_to()));
     }
     let mut strict = serde_json::Deserializer::from_slice(text);
-    NoRepeatedKeys
+    NoRepeatedKeys(keys)
         .deserialize(&mut strict)
         .and_then(|()| strict.end())
         .map_err(|e| e.to_string())?;
@@ -61,7 +66,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 #[derive(Clone, Copy)]
-struct NoRepeatedKeys;
+struct NoRepeatedKeys(usize);
 
 impl<'de> DeserializeSeed<'de> for NoRepeatedKeys {
     type Value = ();
@@ -101,9 +106,10 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             map.next_value_seed(self)?;
-            if seen.len() >= JSON_KEYS {
+            if seen.len() >= self.0 {
                 return Err(A::Error::custom(format_args!(
-                    "an object has more than {JSON_KEYS} keys"
+                    "an object has more than {} keys",
+                    self.0
                 )));
             }
             if let Some(key) = seen.replace(key) {
@@ -123,7 +129,7 @@ mod tests {
     use serde_json::Value;
 
     fn refused(text: &[u8]) -> String {
-        read_any::<Value>(text).expect_err("must be refused")
+        read_any::<Value>(text, JSON_KEYS).expect_err("must be refused")
     }
 
     #[test]
@@ -131,7 +137,7 @@ mod tests {
         assert!(refused(br#"{"a":1,"a":2}"#).contains("twice"));
         assert!(refused(br#"{"x":[{"y":{"a":1,"b":0,"a":2}}]}"#).contains("twice"));
         assert!(refused(br#"{"a":1,"\u0061":2}"#).contains("twice"));
-        assert!(read_any::<Value>(br#"[{"a":1},{"a":2}]"#).is_ok());
+        assert!(read_any::<Value>(br#"[{"a":1},{"a":2}]"#, JSON_KEYS).is_ok());
     }
 
     #[test]

@@ -81,6 +81,13 @@ pub(crate) const LINK_WORK: usize = 4_000_000;
 pub(crate) const JSON_KEYS: usize = 1024;
 /// Bytes of a certificate: decoding a name or a list of extensions can cost their square.
 pub(crate) const CERTIFICATE_BYTES: usize = 16 << 10;
+/// Bytes and lines of a log's checkpoint, with the signatures of its witnesses.
+pub(crate) const CHECKPOINT_BYTES: usize = 16 << 10;
+pub(crate) const CHECKPOINT_LINES: usize = 64;
+/// Hashes of an inclusion proof: a log of 2^64 entries has no more.
+pub(crate) const PROOF_HASHES: usize = 64;
+/// How far this machine's clock may be behind those that say when.
+pub(crate) const CLOCK_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 /// Bytes of an RFC 3161 timestamp, with its certificates.
 pub(crate) const TIMESTAMP_BYTES: usize = 64 << 10;
 /// Extensions of a certificate.

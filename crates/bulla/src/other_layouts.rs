@@ -5,14 +5,12 @@
 
 use jiff::Timestamp;
 
-use crate::bundle::{
-    Encoding, Evidence, KeyHint, MEDIA_TYPE, Material, ToWrite, UnverifiedFileSignature,
-};
+use crate::bundle::{Evidence, KeyHint, MEDIA_TYPE, Material, ToWrite, UnverifiedFileSignature};
 use crate::error::{Failure, Reason, Refusal};
 use crate::limits::Limits;
 use crate::statement::manifest_json::{HashSignature, decode_manifest};
 use crate::statement::oms::OmsClaim;
-use crate::trust::{BlobSource, KeyAlgorithm, PublicKey, Trust, Unverified};
+use crate::trust::{BlobSource, PublicKey, Trust, Unverified};
 use crate::verify::{Authenticated, check_signature};
 
 pub use crate::statement::manifest_json::FOLDER;
@@ -52,7 +50,7 @@ pub fn authenticate_manifest(
     let checked = UnverifiedFileSignature::parse(signature, certificate, limits)?
         .check(&crate::blob::Blob::File(&source), trust, now, limits)?
         .1;
-    Ok(Authenticated::of(decode_manifest(manifest)?, checked).0)
+    Ok(Authenticated::of(decode_manifest(manifest, limits)?, checked).0)
 }
 
 /// Checks a `.sig` file with a manifest and an RSA-PSS signature, and reads it.
@@ -76,10 +74,8 @@ pub fn authenticate_hash(
         evidence: &Evidence::default(),
         content: ToWrite::Message { sha256: &[], signature: &read.signature },
     };
-    let fits = |key: &PublicKey| {
-        let rsa = matches!(key.algorithm(), KeyAlgorithm::Rsa(_));
-        (rsa && key.verifies(Encoding::Dsse, &read.message, &read.signature)).then_some(())
-    };
+    // No other kind: with PKCS#1 v1.5 files are signed.
+    let fits = |key: &PublicKey| key.verifies_pss(&read.message, &read.signature).then_some(());
     let checked = check_signature(trust, &unverified, fits, || None, now, limits)?;
     Ok(Authenticated::of(read.decode()?, checked).0)
 }

@@ -388,6 +388,84 @@ fn a_log_entry_from_the_future_is_refused() {
         |now: &str| signature.verify(&Blob::File(&file), &trust, now.parse().unwrap(), &limits);
     let integrated = at("2026-11-20T12:00:00Z").unwrap().checked_at();
     assert!(at(&integrated.to_string()).is_ok());
-    let before = integrated - std::time::Duration::from_secs(1);
+    let before = integrated - std::time::Duration::from_secs(61);
     assert_eq!(refused(at(&before.to_string())), ["timestamp-future"]);
+}
+
+/// Entries that no log has signed, and logs that did not sign: nobody can be told that a signature stands there.
+#[test]
+fn log_entries_are_those_of_the_log_that_they_name() {
+    let file = read("cosign-v3-blob.txt");
+    let trust = identity(Embedded::PublicGood, "w.vollprecht@gmail.com");
+    let good: serde_json::Value =
+        serde_json::from_slice(&read("cosign-v3-blob.txt.sigstore.json")).unwrap();
+    let entries = "/verificationMaterial/tlogEntries";
+    let check = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut changed = good.clone();
+        change(changed.pointer_mut(entries).unwrap());
+        verify_bytes(changed.to_string().as_bytes(), &file, &trust)
+    };
+    assert!(check(&|_| {}).is_ok());
+    // log2025-1, which never saw it.
+    let other = "zxGZFVvd0FEmjR8WrFwMdcAJ9vtaY/QXf44Y1wUeP6A=";
+    let bare = |entry: &serde_json::Value| {
+        let mut bare = entry.clone();
+        bare["logId"]["keyId"] = other.into();
+        for member in ["inclusionProof", "inclusionPromise"] {
+            bare.as_object_mut().unwrap().remove(member);
+        }
+        bare
+    };
+    let before = |e: &mut serde_json::Value| {
+        let bare = bare(&e[0]);
+        e.as_array_mut().unwrap().insert(0, bare);
+    };
+    assert_eq!(refused(check(&before)), ["sigstore-log-proof"]);
+    let renamed = |e: &mut serde_json::Value| {
+        e[0]["logId"]["keyId"] = other.into();
+        e[0].as_object_mut().unwrap().remove("inclusionPromise");
+    };
+    assert_eq!(refused(check(&renamed)), ["sigstore-log-proof"]);
+    // Without the promise only the place in the proof is signed.
+    let elsewhere = |e: &mut serde_json::Value| {
+        e[0]["logIndex"] = "1".into();
+        e[0].as_object_mut().unwrap().remove("inclusionPromise");
+    };
+    let place = good.pointer(&format!("{entries}/0/inclusionProof/logIndex")).unwrap();
+    let found = check(&elsewhere).unwrap().records()[0].index.to_string();
+    assert_eq!(found, place.as_str().unwrap());
+}
+
+/// What checking costs is bounded before anything is checked.
+#[test]
+fn a_checkpoint_of_a_million_signatures_is_refused() {
+    let bundle = read("cosign-v3-blob.txt.sigstore.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&bundle).unwrap();
+    let proof = "/verificationMaterial/tlogEntries/0/inclusionProof";
+    let envelope = format!("{proof}/checkpoint/envelope");
+    let text = json.pointer(&envelope).unwrap().as_str().unwrap().to_owned();
+    let line = text.lines().last().unwrap();
+    *json.pointer_mut(&envelope).unwrap() =
+        format!("{text}{}", format!("{line}\n").repeat(64)).into();
+    let parse = |json: &serde_json::Value| {
+        UnverifiedFileSignature::parse(json.to_string().as_bytes(), None, &Limits::default())
+    };
+    assert!(parse(&json).unwrap_err().to_string().contains("lines"));
+    *json.pointer_mut(&envelope).unwrap() = text.into();
+    parse(&json).unwrap();
+    *json.pointer_mut(&format!("{proof}/hashes")).unwrap() = vec!["AA=="; 65].into();
+    assert!(parse(&json).unwrap_err().to_string().contains("hashes"));
+}
+
+/// Rule 2, the other way round: what a model's signature is made over is no file.
+#[test]
+fn rule_2_a_model_signature_is_no_file_signature() {
+    let pair = KeyPair::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let trust = Trust::keys(vec![pair.public().clone()]).unwrap();
+    let encoding = b"DSSEv1 28 application/vnd.in-toto+json 2 {}";
+    let signer = KeySigner::new(pair);
+    let signature = bulla::Signer::sign(&signer, bulla::sign::ToSign::Message(encoding)).unwrap();
+    let detached = STANDARD.encode(signature.signature);
+    let codes = refused(verify_bytes(detached.as_bytes(), encoding, &trust));
+    assert_eq!(codes, ["looks-like-envelope"]);
 }

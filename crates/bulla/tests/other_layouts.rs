@@ -184,3 +184,33 @@ fn two_keys_of_one_name_are_refused() {
     assert!(!other_layouts::is_hash_signature(twice.as_bytes(), &Limits::default()));
     assert_eq!(refused(verify_hash(&data("model.bin"), twice.as_bytes())), ["malformed-statement"]);
 }
+
+/// With PKCS#1 v1.5 files are signed: such a signature is none of a model.
+#[test]
+fn rule_2_a_file_signature_by_rsa_is_no_model_signature() {
+    let pair = KeyPair::generate(KeyAlgorithm::Rsa(3072)).unwrap();
+    let trust = Trust::keys(vec![pair.public().clone()]).unwrap();
+    let manifest = format!("{{\"model_hash\": \"{}\"}}", Digest::sha256(b"w").to_hex());
+    let source = Bytes(manifest.clone().into_bytes());
+    let signed = blob::sign(&source, &KeySigner::new(pair), &Limits::default()).unwrap();
+    let hex: String = signed.signature.iter().map(|b| format!("{b:02x}")).collect();
+    let grafted = format!("{{\"manifest\": {manifest}, \"signature\": \"{hex}\"}}");
+    let result =
+        other_layouts::authenticate_hash(grafted.as_bytes(), &trust, now(), &Limits::default());
+    assert_eq!(refused(result.map_err(Failure::from)), ["bad-signature"]);
+}
+
+#[test]
+fn a_manifest_of_many_files_is_read() {
+    let mut many = manifest();
+    let empty = Digest::sha256(b"").to_hex();
+    for number in 0..2000 {
+        many["files"][format!("f{number}")] = json!({ "sha256": empty, "size": 0 });
+    }
+    many["total_files"] = 2003.into();
+    let signed = signed(&many);
+    let names: Vec<String> = (0..2000).map(|n| format!("f{n}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+    models::write(signed.folder.path(), &files);
+    signed.verify(&signed.manifest).unwrap();
+}

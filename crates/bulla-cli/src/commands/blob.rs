@@ -7,8 +7,8 @@ use bulla::blob::{self, Blob, SignedFile, UnverifiedFileSignature};
 use bulla::report::{self, EvidenceReport, SignedByReport};
 use bulla::text::bytes;
 use bulla::{
-    Access, Authenticated, BlobSource, Digest, Existing, Failure, HashAlgorithm, Limits, Printable,
-    Reason,
+    Access, Authenticated, BlobSource, Certificate, Digest, Existing, Failure, HashAlgorithm,
+    Limits, Printable, Reason,
 };
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
@@ -175,13 +175,30 @@ fn sign(arguments: &Sign, ui: &Ui) -> Outcome {
         written.push(&output);
     }
     for (index, path) in written.iter().enumerate() {
-        if files::same(path, &arguments.file) || written.iter().skip(index + 1).any(|o| o == path) {
+        let others = written.iter().skip(index + 1);
+        if files::replaces(path, &arguments.file)
+            || others.clone().any(|o| files::replaces(path, o))
+        {
             return Err(Problem::usage(
                 format!("{} would be overwritten", Printable(&path.to_string_lossy())),
                 "write each output to a file of its own",
             ));
         }
         files::may_write(path)?;
+    }
+    // A mistyped name must not cost the user a file, a private key least of all.
+    let hint = || "remove it first, or give another name".to_owned();
+    if let Some(path) = &arguments.output_signature {
+        let ours = |there: &[u8]| UnverifiedFileSignature::parse(there, None, &limits).is_ok();
+        files::may_replace(path, limits.bundle_bytes, "a signature of a file", ours, hint)?;
+    }
+    if let Some(path) = &arguments.output_certificate {
+        let ours = |there: &[u8]| {
+            let text = std::str::from_utf8(there).unwrap_or_default();
+            Certificate::from_pem(text, &limits)
+                .is_ok_and(|c| c.iter().all(|c| c.identity_provider().is_some()))
+        };
+        files::may_replace(path, limits.pem_bytes, "a certificate of an identity", ours, hint)?;
     }
     if !to_stdout {
         let ours = |there: &[u8]| UnverifiedFileSignature::parse(there, None, &limits).is_ok();

@@ -97,6 +97,12 @@ fn update(arguments: &Update, limits: &Limits, ui: &Ui) -> Outcome {
         }
         _ => Repository::sigstore(arguments.staging, &cache),
     };
+    if let Some(path) = &arguments.output {
+        let ours = |there: &[u8]| SigstoreRoot::from_json("it", there, limits).is_ok();
+        let hint = || "remove it first, or give another name".to_owned();
+        files::may_replace(path, limits.trusted_root_bytes, "a trusted root", ours, hint)?;
+        files::may_write(path)?;
+    }
     let updated = repository.update(jiff::Timestamp::now())?;
     let name = format!("the trusted root of {}", updated.at);
     let root = SigstoreRoot::from_json(&name, updated.trusted_root.as_bytes(), limits)?;

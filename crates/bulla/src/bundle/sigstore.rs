@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 use super::dsse::{Envelope, PAYLOAD_TYPE};
 use crate::error::Reason;
 use crate::json::{self, Object};
-use crate::limits::{KEY_HINT_BYTES, Limits, TIMESTAMP_BYTES};
+use crate::limits::{
+    CHECKPOINT_BYTES, CHECKPOINT_LINES, KEY_HINT_BYTES, Limits, PROOF_HASHES, TIMESTAMP_BYTES,
+};
 use crate::text::shorten;
 
 /// The media type that is written, and read.
@@ -291,8 +293,8 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Read, Reason> {
     if log_entries.is_empty() && matches!(material, Material::Sigstore { .. }) {
         return Err(malformed("it is signed with a Sigstore certificate but has no tlogEntries"));
     }
-    if log_entries.iter().any(|entry| !entry.get().starts_with('{')) {
-        return Err(malformed("one of its tlogEntries is not an object"));
+    for entry in &log_entries {
+        check_log_entry(entry)?;
     }
     let timestamps = timestamps
         .iter()
@@ -305,6 +307,42 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Read, Reason> {
         .collect::<Result<_, _>>()?;
     let log_entries = log_entries.into_iter().map(LogEntry).collect();
     Ok(Read { media_type, material, evidence: Evidence { log_entries, timestamps }, content })
+}
+
+/// What checking an entry may cost: each line of a checkpoint that names the log's key is a signature to try, and each
+/// hash of a proof a step.
+fn check_log_entry(entry: &RawValue) -> Result<(), Reason> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        inclusion_proof: Option<Object<Proof<'a>>>,
+    }
+    #[derive(Deserialize)]
+    struct Proof<'a> {
+        #[serde(borrow)]
+        hashes: Option<Vec<&'a RawValue>>,
+        checkpoint: Option<Object<Checkpoint>>,
+    }
+    #[derive(Deserialize)]
+    struct Checkpoint {
+        envelope: Option<String>,
+    }
+    let bad = |detail: String| malformed(format!("one of its tlogEntries {detail}"));
+    let Object(entry): Object<Entry<'_>> =
+        serde_json::from_str(entry.get()).map_err(|e| bad(format!("is malformed: {e}")))?;
+    let Some(Object(proof)) = entry.inclusion_proof else { return Ok(()) };
+    if proof.hashes.is_some_and(|hashes| hashes.len() > PROOF_HASHES) {
+        return Err(bad(format!("has a proof of more than {PROOF_HASHES} hashes")));
+    }
+    let envelope = proof.checkpoint.and_then(|Object(checkpoint)| checkpoint.envelope);
+    let envelope = envelope.unwrap_or_default();
+    if envelope.len() > CHECKPOINT_BYTES || envelope.lines().count() > CHECKPOINT_LINES {
+        return Err(bad(format!(
+            "has a checkpoint of more than {CHECKPOINT_BYTES} bytes or {CHECKPOINT_LINES} lines"
+        )));
+    }
+    Ok(())
 }
 
 fn read_envelope(envelope: &EnvelopeJson<'_>) -> Result<Envelope, Reason> {

@@ -18,6 +18,7 @@ use super::oms::{Dialect, OmsClaim, SignedFile};
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
 use crate::json::{self, Object};
+use crate::limits::Limits;
 use crate::model::{Method, ModelPath, Recipe};
 
 /// Where the first layout is kept.
@@ -38,8 +39,8 @@ struct FileJson {
 }
 
 /// Reads `manifest.json`, once its signature holds.
-pub(crate) fn decode_manifest(bytes: &[u8]) -> Result<OmsClaim, Reason> {
-    let manifest: ManifestJson = json::read(bytes).map_err(malformed)?;
+pub(crate) fn decode_manifest(bytes: &[u8], limits: &Limits) -> Result<OmsClaim, Reason> {
+    let manifest: ManifestJson = json::read_large(bytes, limits.entries).map_err(malformed)?;
     if manifest.version != "1.0" {
         return Err(malformed(format!(
             "its manifest is of version {:?}, expected \"1.0\"",

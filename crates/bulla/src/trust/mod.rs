@@ -140,10 +140,17 @@ impl TimeTrust {
         // Named roots first: a stamp has to be of one of them or of the root's.
         let mut authorities: Vec<TimestampAuthority> = Vec::new();
         if !self.authorities.is_empty() {
+            // Those that issued themselves are roots; where there is none, all that were named are.
+            let is_root = |certificate: &&Certificate| certificate.subject == certificate.issuer;
+            let (roots, others): (Vec<_>, Vec<_>) =
+                match self.authorities.iter().any(|c| is_root(&c)) {
+                    true => self.authorities.iter().cloned().partition(|c| is_root(&c)),
+                    false => (self.authorities.clone(), Vec::new()),
+                };
             authorities.push(TimestampAuthority {
                 signer: None,
-                intermediates: Vec::new(),
-                roots: self.authorities.clone(),
+                intermediates: others,
+                roots,
                 valid: (None, None),
             });
         }

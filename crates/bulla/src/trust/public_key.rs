@@ -185,6 +185,18 @@ impl PublicKey {
                 && self.verifies_ed25519ph(prehash(), signature))
     }
 
+    /// Whether an RSA key made an RSASSA-PSS signature with SHA-256, and no other kind.
+    pub(crate) fn verifies_pss(&self, message: &[u8], signature: &[u8]) -> bool {
+        let fits = |verifier: &'static dyn VerificationAlgorithm| {
+            UnparsedPublicKey::new(verifier, &self.bits).verify(message, signature).is_ok()
+        };
+        matches!(self.algorithm, KeyAlgorithm::Rsa(_))
+            && (fits(&alg::RSA_PSS_2048_8192_SHA256)
+                || fits(
+                    &const { alg::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max) },
+                ))
+    }
+
     /// The ways of signing that a key of this kind is accepted in. The kind alone decides, never the
     /// bundle.
     fn verifiers(&self) -> &'static [&'static dyn VerificationAlgorithm] {

@@ -17,12 +17,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sigstore_verify::trust_root::{SigstoreInstance, TrustedRoot};
 use sigstore_verify::types::bundle::TransparencyLogEntry;
-use sigstore_verify::types::{Bundle, DerPublicKey, LogKeyId, Sha256Hash};
+use sigstore_verify::types::{Bundle, DerPublicKey, KindVersion, LogKeyId, Sha256Hash};
 use sigstore_verify::{
     CertificateError, Error, Policy, PublicKeyVerificationPolicy, TransparencyLogError,
     VerificationPolicy, VerificationResult, Verifier,
 };
 
+use super::ca::{Purpose, find_path};
 use super::certificate::{Certificate, SignerName};
 use super::identity::{Claims, IdentityRule, Mismatch};
 use super::public_key::PublicKey;
@@ -43,7 +44,11 @@ struct Inner {
     root: TrustedRoot,
     verifier: Verifier,
     timestamp_authorities: Vec<TimestampAuthority>,
+    /// Certificates of each authority, from the issuing one to the root, and when it is trusted.
+    certificate_authorities: Vec<(Vec<Certificate>, Window)>,
 }
+
+type Window = (Option<Timestamp>, Option<Timestamp>);
 
 impl fmt::Debug for SigstoreRoot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,8 +121,23 @@ impl SigstoreRoot {
                 ),
             });
         }
+        let mut certificate_authorities = Vec::new();
+        for authority in &root.certificate_authorities {
+            let chain = authority.cert_chain.certificates.iter();
+            let chain: Vec<Certificate> =
+                chain.map(|c| read(c.raw_bytes.as_bytes())).collect::<Result<_, _>>()?;
+            let valid = authority.valid_for;
+            certificate_authorities
+                .push((chain, (valid.map(|range| range.start), valid.and_then(|range| range.end))));
+        }
         let name = name.to_owned();
-        Ok(Self(Arc::new(Inner { name, root, verifier, timestamp_authorities })))
+        Ok(Self(Arc::new(Inner {
+            name,
+            root,
+            verifier,
+            timestamp_authorities,
+            certificate_authorities,
+        })))
     }
 
     /// The URL of a log by its ID, if a root that comes with Bulla lists it.
@@ -440,7 +460,10 @@ impl SigstoreRoot {
         limits: &Limits,
     ) -> Result<Vouched, SigstoreProblem> {
         if bundle.evidence.log_entries.is_empty() {
-            return Err(SigstoreProblem::LogProof { detail: "there is no log entry".into() });
+            return Err(SigstoreProblem::LogProof {
+                detail: "there is no log entry; a bundle has one, a detached signature has not"
+                    .into(),
+            });
         }
         // Who is accepted is decided by our own rules.
         let policy = VerificationPolicy::any_identity();
@@ -482,6 +505,10 @@ impl SigstoreRoot {
             log_entries: bundle.evidence.log_entries.clone(),
             timestamps: readable.map(|(token, _)| token.clone()).collect(),
         };
+        // A time that the crates do not see they do not check the certificate at, either.
+        for (_, time) in times.iter().filter(|(has_fraction, _)| *has_fraction) {
+            self.check_certificate_at(material, time.at, limits)?;
+        }
         // 2. The rest, over exactly the bytes that will be used.
         let media_type = match material {
             Material::PublicKey(_) => MEDIA_TYPE,
@@ -510,19 +537,82 @@ impl SigstoreRoot {
             return Err(SigstoreProblem::LogProof { detail: "it was not checked".into() });
         }
         let entries = &theirs.verification_material.tlog_entries;
+        let records = entries.iter().map(|entry| self.record(entry)).collect::<Result<_, _>>()?;
         let mut times: Vec<TrustedTime> = times.into_iter().map(|(_, time)| time).collect();
         times.extend(self.log_times(&result, entries));
-        if let Some(late) = times.iter().find(|time| time.at > now) {
+        if let Some(late) = times.iter().find(|time| timestamp::is_future(time.at, now)) {
             return Err(TimestampProblem::Future { at: late.at, now }.into());
         }
-        let records = entries
-            .iter()
-            .map(|entry| LogRecord {
-                log: self.log_url(&entry.log_id.key_id),
-                index: entry.log_index.get(),
-            })
-            .collect();
         Ok(Vouched { times, records })
+    }
+
+    /// Where an entry stands, as far as a log has signed it. The crates are content with one good entry, and with
+    /// a checkpoint of any log; `logId` and the index of the first version are in none of what they check without a promise.
+    fn record(&self, entry: &TransparencyLogEntry) -> Result<LogRecord, SigstoreProblem> {
+        let bad = |detail: &str| SigstoreProblem::LogProof { detail: detail.into() };
+        if entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none() {
+            return Err(bad("an entry has neither a proof nor a promise"));
+        }
+        if let Some(proof) = &entry.inclusion_proof {
+            let id = Sha256Hash::try_from(entry.log_id.key_id.as_bytes());
+            let keys =
+                self.0.root.rekor_keys().map_err(|_| bad("the root's logs cannot be read"))?;
+            let key = id.ok().and_then(|id| keys.key(&id));
+            let checkpoint = proof.checkpoint.checkpoint();
+            let signed = key.zip(checkpoint).is_some_and(|(key, checkpoint)| {
+                let message = checkpoint.signed_data();
+                checkpoint.signatures().iter().any(|s| key.verify(message, &s.signature).is_ok())
+            });
+            if !signed {
+                return Err(bad("the checkpoint is not signed by the log that the entry names"));
+            }
+        }
+        let is_newer = entry.kind_version == KindVersion::HashedRekordV002;
+        let index = match (&entry.inclusion_proof, &entry.inclusion_promise) {
+            // Signed with the promise, or part of the proof.
+            (_, Some(_)) => entry.log_index.get(),
+            (Some(proof), None) if !is_newer => proof.log_index.get(),
+            _ => entry.log_index.get(),
+        };
+        Ok(LogRecord { log: self.log_url(&entry.log_id.key_id), index })
+    }
+
+    /// The path from a signer's certificate to an authority that is trusted at a time.
+    fn check_certificate_at(
+        &self,
+        material: &Material,
+        at: Timestamp,
+        limits: &Limits,
+    ) -> Result<(), SigstoreProblem> {
+        let chain = match material {
+            Material::Sigstore { certificate } => std::slice::from_ref(certificate),
+            Material::CertificateChain(chain) => chain.as_slice(),
+            Material::PublicKey(_) => return Ok(()),
+        };
+        let root = self.0.name.clone();
+        let refuse = |detail: String| SigstoreProblem::Certificate { root: root.clone(), detail };
+        let chain = chain.iter().map(|der| Certificate::from_der(der));
+        let chain: Vec<Certificate> =
+            chain.collect::<Result<_, _>>().map_err(|e| refuse(e.to_string()))?;
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err(refuse("there is none".into()));
+        };
+        let inside = |(from, until): &Window| {
+            from.is_none_or(|from| at >= from) && until.is_none_or(|until| at <= until)
+        };
+        let trusted = self.0.certificate_authorities.iter().filter(|(_, window)| inside(window));
+        let trusted: Vec<Certificate> =
+            trusted.flat_map(|(chain, _)| chain.iter().cloned()).collect();
+        if trusted.is_empty() {
+            return Err(SigstoreProblem::AuthorityNotValid { root, at });
+        }
+        match find_path(Purpose::CodeSigning, leaf, intermediates, &trusted, at, limits) {
+            Ok(_) => Ok(()),
+            Err(problems) => {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                Err(refuse(problems.join("; ")))
+            }
+        }
     }
 
     /// The times of all timestamps, with whether they have a fraction of a second; one that does not count
@@ -551,7 +641,8 @@ impl SigstoreRoot {
         entries: &[TransparencyLogEntry],
     ) -> Option<TrustedTime> {
         let at = result.integrated_time()?;
-        let entry = entries.iter().find(|entry| entry.integrated_time == Some(at))?;
+        let promised = entries.iter().filter(|entry| entry.inclusion_promise.is_some());
+        let entry = promised.clone().find(|entry| entry.integrated_time == Some(at))?;
         Some(TrustedTime { at, source: TimeSource::Log(self.log_url(&entry.log_id.key_id)) })
     }
 

@@ -24,7 +24,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::ca::{PathProblem, Purpose, find_path};
 use super::certificate::Certificate;
-use crate::limits::{Limits, TIMESTAMP_BYTES};
+use crate::limits::{CLOCK_SKEW, Limits, TIMESTAMP_BYTES};
 
 /// id-ct-TSTInfo
 const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
@@ -307,7 +307,7 @@ pub(crate) fn verify(
     let mut problem = TimestampProblem::UnknownAuthority { signer: token.signer_name() };
     for authority in authorities {
         match token.made_by(authority, at, limits) {
-            Ok(_) if at > now => return Err(TimestampProblem::Future { at, now }),
+            Ok(_) if is_future(at, now) => return Err(TimestampProblem::Future { at, now }),
             Ok(authority) => return Ok(Stamp { at, authority, has_fraction }),
             // That of the authority that comes closest is told.
             Err(TimestampProblem::UnknownAuthority { .. }) => {}
@@ -315,6 +315,11 @@ pub(crate) fn verify(
         }
     }
     Err(problem)
+}
+
+/// Whether a time is yet to come, by more than clocks differ.
+pub(crate) fn is_future(at: Timestamp, now: Timestamp) -> bool {
+    at > now.saturating_add(CLOCK_SKEW).unwrap_or(now)
 }
 
 /// The time that a token says and who it says made it, for `inspect`: not verified.
@@ -449,9 +454,14 @@ impl Token {
         let info = &self.signer;
         let embedded = self.certificates();
         let unknown = || TimestampProblem::UnknownAuthority { signer: String::new() };
+        let named: Vec<Certificate>;
         let candidates = match &authority.signer {
             Some(pinned) => std::slice::from_ref(pinned),
-            None => embedded.as_slice(),
+            // Not every token brings its certificate; it may have been named with the roots.
+            None => {
+                named = embedded.iter().chain(&authority.intermediates).cloned().collect();
+                named.as_slice()
+            }
         };
         let signer = candidates.iter().find(|c| is_named_by(c, &info.sid)).ok_or_else(unknown)?;
         let name = signer.label();

@@ -210,3 +210,15 @@ def sigstore(tmp_path_factory):
     sigstore = Sigstore(tmp_path_factory.mktemp("sigstore"))
     yield sigstore
     sigstore.stop()
+
+
+@pytest.fixture(params=[1, 2], ids=["rekor-v1", "rekor-v2"])
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    path = tmp_path / "artifact"
+    path.write_text("hello")
+    return path

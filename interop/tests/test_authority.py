@@ -18,18 +18,6 @@ STATEMENT = {
 }
 
 
-@pytest.fixture(params=[1, 2], ids=["rekor-v1", "rekor-v2"])
-def version(request):
-    return request.param
-
-
-@pytest.fixture
-def artifact(tmp_path):
-    path = tmp_path / "artifact"
-    path.write_text("hello")
-    return path
-
-
 def python(sigstore, *arguments, **how):
     return run(PYTHON, "--trust-config", sigstore.file("trust_config"), *arguments, **how)
 

@@ -13,18 +13,6 @@ from conftest import PEER, bulla, openssl, run
 from test_authority import javascript, python, python_verify
 
 
-@pytest.fixture(params=[1, 2], ids=["rekor-v1", "rekor-v2"])
-def version(request):
-    return request.param
-
-
-@pytest.fixture
-def artifact(tmp_path):
-    path = tmp_path / "artifact"
-    path.write_text("hello")
-    return path
-
-
 def config(sigstore):
     return ("--trust-config", sigstore.file("trust_config"))
 

@@ -81,19 +81,9 @@ impl Refusal {
     /// For the log of the authority.
     pub(crate) fn traced(self, service: &'static str) -> Self {
         if self.status.is_server_error() {
-            tracing::error!(
-                service,
-                status = self.status.as_u16(),
-                message = self.message,
-                "failed"
-            );
+            tracing::error!(service, status = self.status.as_u16(), why = self.message, "failed");
         } else {
-            tracing::info!(
-                service,
-                status = self.status.as_u16(),
-                message = self.message,
-                "refused"
-            );
+            tracing::info!(service, status = self.status.as_u16(), why = self.message, "refused");
         }
         self
     }
@@ -135,7 +125,20 @@ pub(crate) fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal
         return Err(Refusal::malformed("the request is malformed: it is no JSON object"));
     }
     serde_json::from_slice(body)
-        .map_err(|e| Refusal::malformed(format!("the request is malformed: {e}")))
+        .map_err(|e| Refusal::malformed(format!("the request is malformed: {}", where_it_is(&e))))
+}
+
+/// What is wrong with a document, and where. The reader's own words would quote it: a token in the wrong place would stand in the
+/// log.
+pub(crate) fn where_it_is(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Syntax => "it is no JSON",
+        Category::Eof => "it ends too early",
+        Category::Data => "a member is missing, or is not what is expected there",
+        Category::Io => "it cannot be read",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
 /// The authority cannot do its part. The details are for its own log: they may name files.
@@ -157,5 +160,33 @@ impl From<IssueError> for Refusal {
     fn from(error: IssueError) -> Self {
         tracing::error!(error = %error, "nothing is issued");
         Self::unavailable("the authority's clock is not right, or it cannot write")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_quote_what_was_sent() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {
+            _token: String,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Outer {
+            _credentials: Inner,
+        }
+        for body in [
+            r#"{"_credentials":"eyJsecret"}"#,
+            r#"{"_credentials":{"_token":["eyJsecret"]}}"#,
+            r#"{"_credentials":{"_token":"eyJsecret","_token":"eyJsecret"}}"#,
+            r#"{"_credentials":{"_token":"eyJsecret"#,
+            r#"{"_credentials":eyJsecret}"#,
+        ] {
+            let refusal = read_object::<Outer>(body.as_bytes()).unwrap_err();
+            assert!(!refusal.message().contains("secret"), "{}", refusal.message());
+            assert!(refusal.message().contains("line 1, column "), "{}", refusal.message());
+        }
     }
 }

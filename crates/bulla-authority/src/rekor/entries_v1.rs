@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Verifier, canonical_json};
-use crate::http::{Refusal, read_object};
+use crate::http::{Refusal, read_object, where_it_is};
 use crate::keys::sha256;
 use crate::signatures::{self, Hash};
 use crate::{base64, unbase64};
@@ -53,7 +53,7 @@ pub(crate) fn check(body: &[u8]) -> Result<Checked, Refusal> {
 }
 
 fn malformed(e: serde_json::Error) -> Refusal {
-    Refusal::malformed(format!("error processing entry: {e}"))
+    Refusal::malformed(format!("error processing entry: {}", where_it_is(&e)))
 }
 
 fn decode(what: &str, text: &str) -> Result<Vec<u8>, Refusal> {

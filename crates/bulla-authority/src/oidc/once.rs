@@ -35,6 +35,8 @@ struct State {
     used: HashMap<[u8; 32], Timestamp>,
     file: File,
     lines: usize,
+    /// The file may end in half a line, which could not be taken away.
+    torn: bool,
 }
 
 /// Why a token cannot be used.
@@ -58,9 +60,24 @@ impl Once {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(io(e)),
         }
-        // The last line may have been cut off by a crash; then no certificate was issued for it.
-        let used: HashMap<_, _> =
-            text.lines().filter_map(parse).filter(|(_, expires)| *expires > now).collect();
+        let mut used = HashMap::new();
+        // The last line may have been cut off by a crash; then no certificate was issued for it. Any other is a token's that would
+        // be taken again.
+        let mut lines = text.split_inclusive('\n').enumerate().peekable();
+        while let Some((i, line)) = lines.next() {
+            let whole = line.strip_suffix('\n');
+            match whole.and_then(parse) {
+                Some((name, expires)) if expires > now => drop(used.insert(name, expires)),
+                Some(_) => {}
+                None if whole.is_none() && lines.peek().is_none() => {}
+                None => {
+                    return Err(io(std::io::Error::other(format!(
+                        "its line {} is not a used token (expected 64 hexadecimal digits and a time); restore it, or remove it a day after the authority last issued",
+                        i + 1
+                    ))));
+                }
+            }
+        }
         let state = Self::rewrite(path, used)?;
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
@@ -70,7 +87,7 @@ impl Once {
         bulla::store(path, text.as_bytes(), Access::Private, Existing::Replace)?;
         let file =
             File::options().append(true).open(path).map_err(|e| Fault::io("write", path, e))?;
-        Ok(State { lines: used.len(), used, file })
+        Ok(State { lines: used.len(), used, file, torn: false })
     }
 
     /// Uses a token; the second time it is refused.
@@ -79,17 +96,14 @@ impl Once {
         if state.used.contains_key(&claim.name) {
             return Err(UseError::Used);
         }
-        if state.used.len() >= REMEMBERED || state.lines > state.used.len() + SLACK {
+        if state.torn || state.used.len() >= REMEMBERED || state.lines > state.used.len() + SLACK {
             state.used.retain(|_, expires| *expires > now);
             if state.used.len() >= REMEMBERED {
                 return Err(UseError::Full);
             }
             *state = Self::rewrite(&self.path, state.used.clone())?;
         }
-        // One write: a reader sees the line in full, or not. A process that is killed has written it.
-        state
-            .file
-            .write_all(line(claim.name, claim.expires).as_bytes())
+        append(&mut state, line(claim.name, claim.expires).as_bytes())
             .map_err(|e| Fault::io("write", &self.path, e))?;
         state.lines += 1;
         state.used.insert(claim.name, claim.expires);
@@ -102,6 +116,18 @@ impl Once {
         state.used.remove(&claim.name);
         // In the file it stays used: after a restart it is refused, which is the safe side.
     }
+}
+
+/// Writes a line in full and durably, or not at all: the next one would be glued to half a line, and both forgotten at the next
+/// start.
+fn append(state: &mut State, line: &[u8]) -> std::io::Result<()> {
+    let before = state.file.metadata()?.len();
+    let written = state.file.write_all(line).and_then(|()| state.file.sync_data());
+    if written.is_err() {
+        // Where even that fails the file is written anew before the next token is taken.
+        state.torn = state.file.set_len(before).is_err();
+    }
+    written
 }
 
 fn line(name: [u8; 32], expires: Timestamp) -> String {
@@ -141,5 +167,46 @@ mod tests {
         let later = "2026-11-20T12:06:00Z".parse().unwrap();
         let later = Once::open(&path, later).unwrap();
         assert!(later.state.lock().unwrap().used.is_empty());
+    }
+
+    /// A disk that is full in the middle of a line.
+    #[test]
+    fn a_line_that_was_written_in_part_hides_no_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let [one, two, three] = [1, 2, 3].map(|n| claim(n, "2026-11-20T12:05:00Z"));
+        let once = Once::open(&path, now).unwrap();
+        once.use_now(one, now).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        // Whatever it is that cannot be written, the token is not taken, and the next one starts a line of its own.
+        once.state.lock().unwrap().file = File::open(&path).unwrap();
+        assert!(matches!(once.use_now(two, now), Err(UseError::Fault(_))));
+        assert!(once.state.lock().unwrap().torn);
+        std::fs::write(&path, [&whole[..], &whole[..20]].concat()).unwrap();
+        once.use_now(three, now).unwrap();
+        let again = Once::open(&path, now).unwrap();
+        for claim in [one, three] {
+            assert!(matches!(again.use_now(claim, now), Err(UseError::Used)));
+        }
+        again.use_now(two, now).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_line_is_an_error_unless_it_is_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let one = claim(1, "2026-11-20T12:05:00Z");
+        let whole = line(one.name, one.expires);
+        std::fs::write(&path, format!("{}{whole}", &whole[..20])).unwrap();
+        let refused = Once::open(&path, now).unwrap_err().to_string();
+        assert!(refused.contains("line 1"), "{refused}");
+        std::fs::write(&path, format!("{whole}{}", &whole[..20])).unwrap();
+        let once = Once::open(&path, now).unwrap();
+        assert!(matches!(once.use_now(one, now), Err(UseError::Used)));
+        // What was given back and used again stands twice.
+        std::fs::write(&path, format!("{whole}{whole}")).unwrap();
+        Once::open(&path, now).unwrap();
     }
 }

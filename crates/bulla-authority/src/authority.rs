@@ -43,6 +43,19 @@ pub enum OpenError {
         /// What the keys say.
         made: bool,
     },
+    /// It is an old copy: a log of a generation that it does not have has entries.
+    #[error(
+        "{} is of generation {found}, and the newest one here is {newest}",
+        bulla::Printable(&mark.to_string_lossy())
+    )]
+    OldCopy {
+        /// A high-water mark.
+        mark: PathBuf,
+        /// Its generation.
+        found: u32,
+        /// The newest one that is here.
+        newest: u32,
+    },
     /// The clock is wrong.
     #[error(transparent)]
     Clock(#[from] ClockWentBack),
@@ -105,8 +118,15 @@ impl Authority {
                 made: other.development,
             });
         }
+        must_be_newest(folder, &config, &records)?;
+        if !config.development && config.check_marks(folder).is_err() {
+            tracing::warn!(
+                marks = %folder.join(&config.logs.high_water_marks).display(),
+                "the logs' high-water marks are inside of the authority: a backup that restores both is not noticed; move them to another disk, and say where in authority.toml (high_water_marks)"
+            );
+        }
         let trust = TrustFiles::of(&config, &records);
-        let mut issuers = Issuers::new(&config.issuers, folder)?;
+        let mut issuers = Issuers::new(&config.issuers, folder, config.development)?;
         let dev = match records.first().filter(|_| config.development) {
             Some(first) => {
                 let place = generation::folder(folder, first.number);
@@ -257,6 +277,21 @@ impl Authority {
             ));
         }
         Ok(active)
+    }
+}
+
+/// An old copy of an authority must neither sign nor be rotated.
+pub(crate) fn must_be_newest(
+    folder: &Path,
+    config: &Config,
+    records: &[Record],
+) -> Result<(), OpenError> {
+    let newest = records.last().map_or(0, |record| record.number);
+    match generation::later_mark(folder, config, newest)? {
+        None => Ok(()),
+        Some(generation::LaterMark { path, generation }) => {
+            Err(OpenError::OldCopy { mark: path, found: generation, newest })
+        }
     }
 }
 

@@ -219,13 +219,31 @@ impl std::str::FromStr for IssuerConfig {
     }
 }
 
-/// Plain HTTP is for loopback only: whoever is between could hand out keys of his own.
-pub(crate) fn may_be_fetched(url: &Url) -> bool {
+/// Plain HTTP is for loopback only, and there for development only: whoever is between could hand out keys of his own.
+pub(crate) fn may_be_fetched(url: &Url, development: bool) -> bool {
     match url.scheme() {
         "https" => true,
-        "http" => is_loopback(url),
+        "http" => development && is_loopback(url),
         _ => false,
     }
+}
+
+/// Where a path leads, as far as it is there yet.
+fn resolved(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut resolved = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => resolved.push(part),
+        }
+        // Symbolic links are followed before `..` is.
+        if let Ok(real) = resolved.canonicalize() {
+            resolved = real;
+        }
+    }
+    resolved
 }
 
 /// Whether a URL can only be this machine.
@@ -241,7 +259,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 fn parse_issuer_url(text: &str) -> Result<Url, ConfigProblem> {
     let url =
         Url::parse(text).map_err(|e| problem(format!("the issuer {text:?} is no URL: {e}")))?;
-    if !may_be_fetched(&url) {
+    if !may_be_fetched(&url, true) {
         return Err(problem(format!(
             "the issuer {text:?} is not reached over https (plain http is for loopback only)"
         )));
@@ -250,8 +268,15 @@ fn parse_issuer_url(text: &str) -> Result<Url, ConfigProblem> {
 }
 
 impl IssuerConfig {
-    fn check(&self) -> Result<(), ConfigProblem> {
-        parse_issuer_url(&self.url)?;
+    fn check(&self, development: bool) -> Result<(), ConfigProblem> {
+        let url = parse_issuer_url(&self.url)?;
+        // A development issuer is one of these, and gives tokens to whoever asks.
+        if !development && url.scheme() != "https" {
+            return Err(problem(format!(
+                "the issuer {:?} is not reached over https: only a development authority accepts it",
+                self.url
+            )));
+        }
         let needs = |what: &str, value: &Option<String>| match value {
             Some(text) if !text.is_empty() => Ok(()),
             _ => Err(problem(format!("the issuer {} needs a {what}", self.url))),
@@ -351,12 +376,27 @@ impl Config {
             return Err(problem("no issuer is named: nobody could get a certificate"));
         }
         for (i, issuer) in self.issuers.iter().enumerate() {
-            issuer.check()?;
+            issuer.check(self.development)?;
             if self.issuers.iter().take(i).any(|other| other.url == issuer.url) {
                 return Err(problem(format!("the issuer {} stands twice", issuer.url)));
             }
         }
         Ok(())
+    }
+
+    /// Whether the logs' high-water marks are outside of the authority's folder. A development authority's need not be.
+    ///
+    /// # Errors
+    /// When they would be restored together with the logs.
+    pub fn check_marks(&self, folder: &Path) -> Result<(), ConfigProblem> {
+        let marks = folder.join(&self.logs.high_water_marks);
+        if self.development || !resolved(&marks).starts_with(resolved(folder)) {
+            return Ok(());
+        }
+        Err(problem(format!(
+            "the logs' high-water marks would be in {}, inside of the authority: a backup that restores both makes the logs sign a second history, and nobody notices; give --marks with a directory outside of it, best on another disk",
+            marks.display()
+        )))
     }
 
     /// Its URL, read.
@@ -440,5 +480,40 @@ mod tests {
         assert!(refused(|c| c.certificates.minutes = 0).contains("minutes"));
         assert!(refused(|c| c.issuers[0].kind = IssuerType::Spiffe).contains("trust_domain"));
         assert!(refused(|c| c.name.clear()).contains("name"));
+    }
+
+    /// Else a development issuer's tokens would be good for real certificates.
+    #[test]
+    fn only_a_development_authority_has_issuers_over_plain_http() {
+        let plain = |development: bool| {
+            let issuers = vec!["http://127.0.0.1:8080/dev".parse().unwrap()];
+            let url = "http://127.0.0.1:9090".into();
+            Config { development, url, issuers, ..config() }.check()
+        };
+        plain(true).unwrap();
+        let refused = plain(false).unwrap_err().to_string();
+        assert!(refused.contains("https"), "{refused}");
+        let keys = Url::parse("http://127.0.0.1:8080/keys").unwrap();
+        assert!(may_be_fetched(&keys, true) && !may_be_fetched(&keys, false));
+    }
+
+    #[test]
+    fn marks_are_kept_outside_of_a_real_authority() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca");
+        let check = |marks: &Path, development: bool| {
+            let logs = LogsConfig { high_water_marks: marks.into() };
+            Config { logs, development, ..config() }.check_marks(&ca)
+        };
+        let refused = check(Path::new("marks"), false).unwrap_err().to_string();
+        assert!(refused.contains("--marks"), "{refused}");
+        check(Path::new("marks"), true).unwrap();
+        check(&ca.join("../ca/marks"), false).unwrap_err();
+        check(&ca, false).unwrap_err();
+        check(&folder.path().join("marks"), false).unwrap();
+        check(Path::new("../marks"), false).unwrap();
+        std::fs::create_dir(&ca).unwrap();
+        std::os::unix::fs::symlink(&ca, folder.path().join("link")).unwrap();
+        check(&folder.path().join("link/marks"), false).unwrap_err();
     }
 }

@@ -25,6 +25,8 @@ pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const LOGS: &str = "logs";
 const RECORD_FILE: &str = "generation.json";
 const RECORD_BYTES: u64 = 1 << 20;
+const MARK_BYTES: u64 = 4096;
+const LOG_NAMES: [&str; 3] = ["ct", "rekor-v1", "rekor-v2"];
 
 /// What clients have to know of a generation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -267,6 +269,54 @@ pub(crate) fn logs_folder(authority: &Path, number: u32) -> PathBuf {
     authority.join(LOGS).join(number.to_string())
 }
 
+/// A high-water mark of a generation that is not here.
+#[derive(Debug)]
+pub(crate) struct LaterMark {
+    pub(crate) path: PathBuf,
+    pub(crate) generation: u32,
+}
+
+/// Looks for marks of logs that a later generation signed. Where there are some this is an old copy of the authority: its keys
+/// would sign what has ended, and the next rotation would begin a log anew that others know already.
+pub(crate) fn later_mark(
+    authority: &Path,
+    config: &Config,
+    newest: u32,
+) -> Result<Option<LaterMark>, Fault> {
+    let marks = authority.join(&config.logs.high_water_marks);
+    let io = |e| Fault::io("read", &marks, e);
+    let entries = match std::fs::read_dir(&marks) {
+        // What that means the logs say when they are opened.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(io)?,
+    };
+    for entry in entries {
+        let path = entry.map_err(io)?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".mark")?.rsplit_once('-'))
+            .filter(|(name, _)| LOG_NAMES.contains(name))
+            .and_then(|(_, number)| number.parse::<u32>().ok());
+        if let Some(generation) = number.filter(|number| *number > newest)
+            && !is_unused(&path)?
+        {
+            return Ok(Some(LaterMark { path, generation }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a mark is that of an empty log, as a rotation leaves it. One that cannot be read is not.
+fn is_unused(mark: &Path) -> Result<bool, Fault> {
+    let io = |e| Fault::io("read", mark, e);
+    if std::fs::metadata(mark).map_err(io)?.len() > MARK_BYTES {
+        return Ok(false);
+    }
+    let bytes = std::fs::read(mark).map_err(io)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().nth(2) == Some("0"))
+}
+
 /// Takes away what a rotation that was killed left behind. Without a record nobody ever used it.
 pub(crate) fn discard_unfinished(
     authority: &Path,
@@ -280,10 +330,13 @@ pub(crate) fn discard_unfinished(
     if folder(authority, number).exists() {
         return Ok(());
     }
-    for name in ["ct", "rekor-v1", "rekor-v2"] {
+    for name in LOG_NAMES {
         let Place { marks, mark, .. } = log_place(authority, config, number, name);
         let path = marks.join(mark);
-        remove(&path, std::fs::remove_file(&path))?;
+        // Never one that somebody may hold a proof below.
+        if path.exists() && is_unused(&path)? {
+            remove(&path, std::fs::remove_file(&path))?;
+        }
     }
     let logs = logs_folder(authority, number);
     remove(&logs, std::fs::remove_dir_all(&logs))

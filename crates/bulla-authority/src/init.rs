@@ -50,6 +50,7 @@ pub fn init(
     now: Timestamp,
 ) -> Result<Made, InitError> {
     config.check()?;
+    config.check_marks(folder)?;
     must_be_free(folder)?;
     let temporary = beside(folder)?;
     let made = build(&temporary, config, protection, now)

@@ -11,7 +11,7 @@ use std::path::Path;
 use bulla::{Fault, Password};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::authority::{OpenError, lock};
+use crate::authority::{OpenError, lock, must_be_newest};
 use crate::clock::whole_seconds;
 use crate::config::Config;
 use crate::generation::{self, Period};
@@ -66,6 +66,7 @@ pub fn rotate(
     // It must not be served meanwhile: a server has read what is there.
     let _lock = lock(folder, &folder.join(STATE))?;
     let mut records = generation::records(folder)?;
+    must_be_newest(folder, &config, &records)?;
     let newest = records.last().ok_or(Fault::Bug { what: "an authority without keys" })?;
     let late = |_| Fault::Bug { what: "the end of time" };
     let starts =

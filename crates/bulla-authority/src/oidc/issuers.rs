@@ -42,7 +42,15 @@ pub(crate) enum KeySource {
     /// They were there from the start: a file, or the development issuer's own.
     Fixed(JwkSet),
     /// From the issuer, over the network.
-    Discovered { client: reqwest::Client, cache: Mutex<Cache> },
+    Discovered { asker: Asker, cache: Mutex<Cache> },
+}
+
+/// Asks issuers.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    client: reqwest::Client,
+    /// Then also over plain HTTP on this machine.
+    development: bool,
 }
 
 impl std::fmt::Debug for KeySource {
@@ -62,12 +70,17 @@ pub(crate) struct Cache {
 
 impl Issuers {
     /// Those of a configuration; relative names of key files are below `folder`.
-    pub(crate) fn new(configs: &[IssuerConfig], folder: &Path) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        configs: &[IssuerConfig],
+        folder: &Path,
+        development: bool,
+    ) -> Result<Self, Fault> {
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| Fault::Bug { what: "no HTTP client" })?;
+        let asker = Asker { client, development };
         let mut issuers = BTreeMap::new();
         for config in configs {
             let keys = match &config.jwks_file {
@@ -80,7 +93,7 @@ impl Issuers {
                             .map_err(|e| io(std::io::Error::other(format!("no JWKS: {e}"))))?,
                     )
                 }
-                None => KeySource::Discovered { client: client.clone(), cache: Mutex::default() },
+                None => KeySource::Discovered { asker: asker.clone(), cache: Mutex::default() },
             };
             let config = Arc::new(config.clone());
             issuers.insert(config.url.clone(), Issuer { config, keys });
@@ -120,7 +133,7 @@ impl Issuer {
         };
         match &self.keys {
             KeySource::Fixed(keys) => find(keys, header).ok_or_else(unknown),
-            KeySource::Discovered { client, cache } => {
+            KeySource::Discovered { asker, cache } => {
                 // One caller asks, the others wait and then find the answer.
                 let mut cache = cache.lock().await;
                 let known = cache.keys.as_ref().and_then(|(at, keys)| {
@@ -131,7 +144,7 @@ impl Issuer {
                 }
                 if cache.asked.is_none_or(|asked| now >= asked + PAUSE || now < asked) {
                     cache.asked = Some(now);
-                    match discover(client, &self.config.url).await {
+                    match discover(asker, &self.config.url).await {
                         Ok(keys) => cache.keys = Some((now, keys)),
                         Err(why) => {
                             tracing::warn!(
@@ -187,15 +200,15 @@ struct Discovery {
 }
 
 /// OpenID Connect Discovery 1.0 §4.
-async fn discover(client: &reqwest::Client, issuer: &str) -> Result<JwkSet, String> {
+async fn discover(asker: &Asker, issuer: &str) -> Result<JwkSet, String> {
     let base = issuer.trim_end_matches('/');
-    let document = fetch(client, &format!("{base}/.well-known/openid-configuration")).await?;
+    let document = fetch(asker, &format!("{base}/.well-known/openid-configuration")).await?;
     let discovery: Discovery =
         serde_json::from_slice(&document).map_err(|e| format!("no configuration: {e}"))?;
     if discovery.issuer != issuer {
         return Err(format!("it says that it is {:?}", discovery.issuer));
     }
-    let keys = fetch(client, &discovery.jwks_uri).await?;
+    let keys = fetch(asker, &discovery.jwks_uri).await?;
     // Keys of kinds that the library does not know must not hide the others.
     #[derive(Deserialize)]
     struct Keys {
@@ -206,9 +219,9 @@ async fn discover(client: &reqwest::Client, issuer: &str) -> Result<JwkSet, Stri
     Ok(JwkSet { keys })
 }
 
-async fn fetch(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, String> {
+async fn fetch(Asker { client, development }: &Asker, url: &str) -> Result<Vec<u8>, String> {
     let parsed = Url::parse(url).map_err(|e| format!("{url:?}: {e}"))?;
-    if !may_be_fetched(&parsed) {
+    if !may_be_fetched(&parsed, *development) {
         return Err(format!("{url:?} is not reached over https"));
     }
     let failed = |e: reqwest::Error| format!("{url}: {e}");

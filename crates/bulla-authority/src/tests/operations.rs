@@ -371,3 +371,54 @@ fn rule_17_a_restored_log_does_not_start_below_its_mark() {
     let refused = open(&folder, &clock).unwrap_err().to_string();
     assert!(refused.contains("high-water mark"), "{refused}");
 }
+
+/// A backup from before a rotation, while the marks are on another disk and know better.
+#[test]
+fn an_authority_from_before_its_rotation_neither_starts_nor_rotates() {
+    let outside = tempfile::tempdir().unwrap();
+    let marks = outside.path().join("marks");
+    let bench = Bench::with(|config| config.logs.high_water_marks.clone_from(&marks));
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    let place = folder.path().join("ca");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let said = std::process::Command::new("cp").arg("-r").args([from, to]).status().unwrap();
+        assert!(said.success());
+    };
+    let backup = folder.path().join("backup");
+    copy(&place, &backup);
+    let never = || panic!("the keys are not encrypted");
+    let schedule = crate::Schedule {
+        announced_for: jiff::SignedDuration::ZERO,
+        overlap: jiff::SignedDuration::from_hours(2),
+    };
+    let rotate = || crate::rotate(&place, schedule, &Protection::None, &never, at(super::NOW));
+    rotate().unwrap();
+    let bench =
+        Bench { authority: std::sync::Arc::new(open(&folder, &clock).unwrap()), folder, clock };
+    assert_eq!(bench.certify(&bench.token(json!({}))).status, 200);
+    let Bench { folder, clock, authority } = bench;
+    drop(authority);
+    std::fs::remove_dir_all(&place).unwrap();
+    copy(&backup, &place);
+    let before = std::fs::read(marks.join("ct-2.mark")).unwrap();
+    let refused = open(&folder, &clock).unwrap_err();
+    assert!(matches!(refused, OpenError::OldCopy { found: 2, newest: 1, .. }), "{refused}");
+    assert!(matches!(rotate(), Err(OpenError::OldCopy { found: 2, newest: 1, .. })));
+    assert_eq!(std::fs::read(marks.join("ct-2.mark")).unwrap(), before);
+}
+
+#[test]
+fn marks_of_a_real_authority_inside_of_it_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("ca");
+    let mut config = Config::development("Test", "https://sigstore.example.com");
+    config.development = false;
+    config.issuers = vec!["https://accounts.example.com".parse().unwrap()];
+    let make = |config: &Config| init(&place, config, &Protection::None, at(super::NOW));
+    assert!(matches!(make(&config), Err(InitError::Config(_))));
+    assert!(!place.exists());
+    config.logs.high_water_marks = folder.path().join("marks");
+    make(&config).unwrap();
+    assert!(folder.path().join("marks/ct-1.mark").exists());
+}

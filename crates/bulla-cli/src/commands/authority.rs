@@ -53,7 +53,7 @@ struct Init {
     /// Whose authority it is; stands in its certificates
     #[arg(long, value_name = "NAME", default_value = "bulla")]
     name: String,
-    /// Where the logs' high-water marks are kept: on another disk, so that no backup restores both [default: in the directory]
+    /// Where the logs' high-water marks are kept: outside of the directory, best on another disk, so that no backup restores both; needed unless --dev-issuer is given
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = absolute)]
     marks: Option<PathBuf>,
     /// Make a development authority: it gives identity tokens to whoever asks, on this machine only
@@ -75,8 +75,8 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 const INIT_EXAMPLES: &str = "\
 Examples:
   bulla authority init laptop --dev-issuer --no-password
-  bulla authority init ca --url https://ca.example.com --issuer https://accounts.google.com
-  bulla authority init ci --issuer gitlab=https://gitlab.example.com --password-file password.txt";
+  bulla authority init ca --url https://ca.example.com --issuer https://accounts.google.com --marks ca-marks
+  bulla authority init ci --issuer gitlab=https://gitlab.example.com --marks ci-marks --password-file password.txt";
 
 /// Serve an authority
 ///
@@ -190,6 +190,7 @@ fn init(arguments: &Init, ui: &Ui) -> Outcome {
     };
     // Before a password is asked for.
     config.check().map_err(|e| bad_config(&e))?;
+    config.check_marks(&arguments.directory).map_err(|e| bad_config(&e))?;
     let password = if arguments.no_password {
         None
     } else {
@@ -292,6 +293,9 @@ fn cannot_open(directory: &str, error: OpenError) -> Problem {
         OpenError::Fault(fault) => return Problem::about(directory, fault),
         OpenError::InUse { .. } => "end the other one first",
         OpenError::Clock(_) => "set the machine's clock right",
+        OpenError::OldCopy { .. } => {
+            "this is an old copy of the authority: restore the newest one, or make another authority"
+        }
         OpenError::OtherKind { .. } => "an authority stays what it was made as: make another one",
     };
     Problem::service(error.to_string(), hint)

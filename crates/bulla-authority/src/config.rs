@@ -11,6 +11,8 @@ use url::Url;
 pub const CONFIG_FILE: &str = "authority.toml";
 /// Larger files are not read.
 const CONFIG_BYTES: u64 = 1 << 20;
+/// The largest answer: a log's full bundle of 256 entries of 65,535 bytes.
+const ANSWER: usize = 16 << 20;
 /// What clients ask for when nothing else is said.
 pub(crate) const AUDIENCE: &str = "sigstore";
 
@@ -100,6 +102,18 @@ pub struct HttpLimits {
     pub requests_per_second: u32,
     /// So many at once.
     pub burst: u32,
+    /// Requests that only read, for each client address, on average.
+    pub reads_per_second: u32,
+    /// So many of them at once.
+    pub reads_burst: u32,
+    /// Connections at once.
+    pub connections: usize,
+    /// So many of them from one client address: a proxy's, if there is one before.
+    pub connections_per_address: usize,
+    /// Large requests in memory at once, in bytes; a client address has a quarter of it.
+    pub requests_bytes: usize,
+    /// The same of answers that were not taken yet.
+    pub answers_bytes: usize,
     /// Largest request to the older log, whose entries come with their documents; in bytes.
     pub entry_bytes: usize,
     /// A request that takes longer is ended.
@@ -108,7 +122,18 @@ pub struct HttpLimits {
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { requests_per_second: 100, burst: 500, entry_bytes: 16 << 20, seconds: 60 }
+        Self {
+            requests_per_second: 100,
+            burst: 500,
+            reads_per_second: 1000,
+            reads_burst: 5000,
+            connections: 4096,
+            connections_per_address: 256,
+            requests_bytes: 256 << 20,
+            answers_bytes: 512 << 20,
+            entry_bytes: 4 << 20,
+            seconds: 60,
+        }
     }
 }
 
@@ -363,9 +388,26 @@ impl Config {
         if !(1..=50).contains(&self.certificates.authority_years) {
             return Err(problem("authorities are valid for between 1 and 50 years"));
         }
-        let HttpLimits { requests_per_second, burst, entry_bytes, seconds } = self.limits;
-        if requests_per_second == 0 || burst == 0 || entry_bytes == 0 || seconds == 0 {
+        let HttpLimits { requests_per_second, burst, entry_bytes, seconds, .. } = self.limits;
+        let HttpLimits { reads_per_second, reads_burst, requests_bytes, answers_bytes, .. } =
+            self.limits;
+        let HttpLimits { connections, connections_per_address, .. } = self.limits;
+        let rates = [requests_per_second, burst, reads_per_second, reads_burst];
+        let amounts =
+            [entry_bytes, connections, connections_per_address, requests_bytes, answers_bytes];
+        if rates.contains(&0) || amounts.contains(&0) || seconds == 0 {
             return Err(problem("none of the limits can be 0"));
+        }
+        if requests_bytes / 4 < entry_bytes {
+            return Err(problem(format!(
+                "requests_bytes is {requests_bytes}, expected at least four times entry_bytes, {entry_bytes}"
+            )));
+        }
+        if answers_bytes / 4 < ANSWER {
+            return Err(problem(format!(
+                "answers_bytes is {answers_bytes}, expected at least {}, for one bundle of the largest entries to each of four clients",
+                4 * ANSWER
+            )));
         }
         if self.development && !is_loopback(&url) {
             return Err(problem(

@@ -28,11 +28,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use axum_server::Handle;
+use axum_server::tls_rustls::RustlsAcceptor;
 pub use axum_server::tls_rustls::RustlsConfig;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::authority::Authority;
-use crate::http::{Rates, Refusal, limit};
+use crate::http::{
+    Connections, Rates, Refusal, Shares, large_answers, large_requests, limit, limit_reads,
+};
 use crate::rekor::{v1, v2};
 use crate::{dev, fulcio, timestamp, tuf, witness};
 
@@ -57,9 +60,15 @@ impl<S: Sync> FromRequestParts<S> for Generation {
 /// All routes.
 pub fn router(authority: &Arc<Authority>) -> Router {
     let limits = &authority.config().limits;
-    let rates = Arc::new(Rates::new(limits));
+    let rates = Arc::new(Rates::new(limits.requests_per_second, limits.burst));
+    let reads = Arc::new(Rates::new(limits.reads_per_second, limits.reads_burst));
+    let requests = Shares::new(limits.requests_bytes, limits.requests_bytes / 4);
+    let answers = Shares::new(limits.answers_bytes, limits.answers_bytes / 4);
     let rated = |route: MethodRouter<Arc<Authority>>, bytes: usize| {
-        route.layer(DefaultBodyLimit::max(bytes)).layer(from_fn_with_state(rates.clone(), limit))
+        route
+            .layer(DefaultBodyLimit::max(bytes))
+            .layer(from_fn_with_state((requests.clone(), bytes), large_requests))
+            .layer(from_fn_with_state(rates.clone(), limit))
     };
     let mut router = Router::new()
         .route(
@@ -95,6 +104,8 @@ pub fn router(authority: &Arc<Authority>) -> Router {
     let timeout = Duration::from_secs(limits.seconds);
     router
         .fallback(|| async { Refusal::not_found("there is nothing here") })
+        .layer(from_fn_with_state(answers, large_answers))
+        .layer(from_fn_with_state(reads, limit_reads))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(from_fn(trace))
         .with_state(authority.clone())
@@ -213,7 +224,9 @@ pub fn tls(certificates: &[u8], key: &[u8]) -> Result<RustlsConfig, rustls::Erro
 const GRACE: Duration = Duration::from_secs(10);
 /// How often the update repository is looked at.
 const REFRESH: Duration = Duration::from_secs(3600);
-/// A client that takes longer for its headers is not listened to.
+/// The headers of one request, and what is read of its body at once.
+const BUFFER: usize = 64 << 10;
+/// A client that takes longer for its headers, or between two requests, is not listened to.
 const HEADERS: Duration = Duration::from_secs(10);
 
 /// Serves an authority until `end`.
@@ -243,20 +256,22 @@ pub async fn serve(
             let _ = tokio::task::spawn_blocking(move || authority.refresh_updates()).await;
         }
     });
+    let limits = &authority.config().limits;
+    let connections = Connections(Shares::new(limits.connections, limits.connections_per_address));
+    // What clients of Sigstore speak is HTTP/1.1; the other would have limits of its own to be set.
+    let mut server = axum_server::from_tcp(listener)?.handle(handle).http1_only();
+    server
+        .http_builder()
+        .http1()
+        .timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(BUFFER);
     match tls {
         Some(tls) => {
-            let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-            set_timeouts(server.http_builder());
-            server.serve(service).await
+            let acceptor =
+                RustlsAcceptor::new(tls).handshake_timeout(HEADERS).acceptor(connections);
+            server.acceptor(acceptor).serve(service).await
         }
-        None => {
-            let mut server = axum_server::from_tcp(listener)?.handle(handle);
-            set_timeouts(server.http_builder());
-            server.serve(service).await
-        }
+        None => server.acceptor(connections).serve(service).await,
     }
-}
-
-fn set_timeouts<E>(builder: &mut hyper_util::server::conn::auto::Builder<E>) {
-    builder.http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADERS);
 }

@@ -1,6 +1,8 @@
 //! What all services answer with when they do not do what was asked.
 
+mod connections;
 mod rates;
+mod shares;
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -8,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-pub(crate) use rates::{Rates, limit};
+pub(crate) use connections::Connections;
+pub(crate) use rates::{Rates, limit, limit_reads};
+pub(crate) use shares::{Shares, large_answers, large_requests};
 
 use crate::clock::IssueError;
 use crate::log::LogError;

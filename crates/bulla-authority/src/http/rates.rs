@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::Refusal;
-use crate::config::HttpLimits;
 
 /// More clients than this are not kept apart at once: those that were quiet are forgotten.
 const CLIENTS: usize = 100_000;
@@ -20,10 +19,10 @@ const CLIENTS: usize = 100_000;
 pub(crate) struct Rates(DefaultKeyedRateLimiter<IpAddr>);
 
 impl Rates {
-    pub(crate) fn new(limits: &HttpLimits) -> Self {
+    /// So many each second, and so many at once.
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(at_least_one(limits.requests_per_second))
-            .allow_burst(at_least_one(limits.burst));
+        let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst));
         Self(RateLimiter::keyed(quota))
     }
 
@@ -38,7 +37,7 @@ impl Rates {
 }
 
 /// Whoever has one IPv6 address has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -60,14 +59,26 @@ pub(crate) async fn limit(
     }
 }
 
+/// The layer for all routes: those that only read have a rate of their own.
+pub(crate) async fn limit_reads(
+    rates: State<Arc<Rates>>,
+    client: ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method().is_safe() {
+        return limit(rates, client, request, next).await;
+    }
+    next.run(request).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_client_that_floods_is_refused_and_others_are_not() {
-        let limits = HttpLimits { requests_per_second: 1, burst: 2, ..HttpLimits::default() };
-        let rates = Rates::new(&limits);
+        let rates = Rates::new(1, 2);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert!(rates.check(ip("192.0.2.1")).is_ok());
         assert!(rates.check(ip("192.0.2.1")).is_ok());

@@ -299,3 +299,44 @@ fn a_second_writer_stops_the_log() {
     assert!(matches!(error, LogError::Halted(_)), "{error}");
     assert_eq!(log.size(), 10);
 }
+
+/// Each batch leaves a partial tile and bundle; the older ones are not kept until these are full.
+#[test]
+fn superseded_partial_tiles_do_not_pile_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key::new(ORIGIN);
+    let log = Log::create(key.config(folder.path())).unwrap();
+    append_all(&log, &key, 0, 600);
+    let partials = |path: &str| {
+        let mut widths: Vec<u64> = std::fs::read_dir(folder.path().join("log").join(path))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+            .collect();
+        widths.sort_unstable();
+        widths
+    };
+    // Those of the newest checkpoint and of the two before it.
+    let newest = |path: &str, width: u64| {
+        let found = partials(path);
+        assert!(found.len() <= 3 && found.last() == Some(&width), "{path}: {found:?}");
+    };
+    newest("tile/0/002.p", 88);
+    newest("tile/entries/002.p", 88);
+    newest("tile/1/000.p", 2);
+    // Any width that there was is cut out of the newest.
+    let old = log.file("tile/entries/002.p/7").unwrap().unwrap();
+    let new = log.file("tile/entries/002.p/88").unwrap().unwrap();
+    assert!(new.starts_with(&old) && old.len() < new.len());
+    assert_eq!(log.file("tile/0/002.p/7").unwrap().unwrap().len(), 7 * 32);
+    drop(log);
+    // What an earlier version, or a crash, left is taken away when it is opened.
+    let stray = folder.path().join("log/tile/0/002.p/5");
+    std::fs::write(&stray, [0; 160]).unwrap();
+    let log = Log::open(key.config(folder.path())).unwrap();
+    assert_eq!(partials("tile/0/002.p"), [88]);
+    append_all(&log, &key, 600, 610);
+    newest("tile/0/002.p", 98);
+    newest("tile/entries/002.p", 98);
+    drop(log);
+    Log::open(key.config(folder.path())).unwrap();
+}

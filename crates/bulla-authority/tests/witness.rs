@@ -347,3 +347,23 @@ fn a_witness_remembers_and_does_not_begin_anew() {
     std::fs::remove_dir_all(folder.path().join("w")).unwrap();
     assert!(open().is_err());
 }
+
+/// A log is remembered by its origin: one that has two could show each its own history.
+#[test]
+fn a_witness_knows_a_log_by_exactly_its_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = KeyPair::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let key = VerifierKey::of_log("rekor.example", pair.public().clone()).unwrap();
+    let log = note::NoteKey::new(Box::new(KeySigner::new(pair)), key.clone());
+    let (_, witness) = witness_at(folder.path(), "w.example", &[LogKey::new(key.clone())]);
+    let ask = |origin: &str| {
+        let leaf = tree::leaf_hash(origin.as_bytes());
+        let checkpoint =
+            Checkpoint { origin: origin.into(), size: 1, root: leaf, extensions: String::new() };
+        let checkpoint = note::sign(&checkpoint.to_text(), &log, &key).unwrap();
+        let request = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint };
+        witness.add_checkpoint(request.encode().as_bytes(), NOW.parse().unwrap())
+    };
+    assert!(matches!(ask("rekor.example - 1"), Err(WitnessRefusal::UnknownLog { .. })));
+    ask("rekor.example").unwrap();
+}

@@ -211,6 +211,20 @@ impl Disk for Sim {
         )
     }
 
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        // What is not there changes nothing, and is no moment of its own.
+        if !self.0.lock().unwrap().names[SEEN].contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let remove = |state: &mut State| {
+            state.names[SEEN].remove(path);
+        };
+        self.step(remove, |state| {
+            remove(state);
+            Ok(())
+        })
+    }
+
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         self.step(
             |_| {},

@@ -170,8 +170,7 @@ impl Log {
     /// # Errors
     /// When there is no such entry.
     pub fn prove(&self, index: u64) -> Result<Included, LogError> {
-        let published = self.0.shared.published();
-        self.included(&published, index)
+        self.steadily(|published| self.included(published, index))
     }
 
     /// The bytes of an entry.
@@ -179,20 +178,23 @@ impl Log {
     /// # Errors
     /// When there is no such entry.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
-        let size = self.size();
-        if index >= size {
-            return Err(LogError::NoSuchEntry { index, size });
-        }
-        let bundle = index / WIDTH;
-        let resource = Resource::Entries { index: bundle, width: tile::width_at(0, bundle, size) };
-        let bytes = tile::read(self.0.storage.as_ref(), resource)?;
-        let place = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
-        let entry = bytes
-            .as_deref()
-            .and_then(|bytes| parse_entries(bytes, resource.width())?.get(place).copied());
-        entry.map(<[u8]>::to_vec).ok_or_else(|| LogError::Damaged {
-            path: resource.to_string(),
-            detail: "it is missing, or not a bundle of that many entries".into(),
+        self.steadily(|published| {
+            let size = published.head.size;
+            if index >= size {
+                return Err(LogError::NoSuchEntry { index, size });
+            }
+            let bundle = index / WIDTH;
+            let resource =
+                Resource::Entries { index: bundle, width: tile::width_at(0, bundle, size) };
+            let bytes = tile::read(self.0.storage.as_ref(), resource)?;
+            let place = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+            let entry = bytes
+                .as_deref()
+                .and_then(|bytes| parse_entries(bytes, resource.width())?.get(place).copied());
+            entry.map(<[u8]>::to_vec).ok_or_else(|| LogError::Damaged {
+                path: resource.to_string(),
+                detail: "it is missing, or not a bundle of that many entries".into(),
+            })
         })
     }
 
@@ -202,21 +204,45 @@ impl Log {
     /// # Errors
     /// When it cannot be read; `Ok(None)` when there is none.
     pub fn file(&self, path: &str) -> Result<Option<Vec<u8>>, LogError> {
-        let published = self.0.shared.published();
         let Some(resource) = Resource::parse(path) else { return Ok(None) };
-        if resource == Resource::Checkpoint {
-            return Ok(Some(published.note.clone().into_bytes()));
+        let found = self.steadily(|published| {
+            if resource == Resource::Checkpoint {
+                return Ok(Some(published.note.clone().into_bytes()));
+            }
+            let Some(now) = resource.at(published.head.size) else { return Ok(None) };
+            if resource.width() > now.width() {
+                return Ok(None);
+            }
+            if let Some(bytes) = tile::read(self.0.storage.as_ref(), resource)? {
+                return Ok(Some(bytes));
+            }
+            // A width that no checkpoint had, or an older one's: the beginning of what there is.
+            let missing =
+                || LogError::Damaged { path: now.to_string(), detail: "it is missing".into() };
+            let bytes = tile::read(self.0.storage.as_ref(), now)?.ok_or_else(missing)?;
+            Ok(tile::beginning(&bytes, resource))
+        });
+        match found {
+            Err(LogError::Damaged { .. }) => Ok(None),
+            found => found,
         }
-        let Some(now) = resource.at(published.head.size) else { return Ok(None) };
-        if resource.width() > now.width() {
-            return Ok(None);
+    }
+
+    /// Reads of the published tree. Its partial tiles may be superseded and removed meanwhile; then there is a newer one.
+    fn steadily<T>(&self, read: impl Fn(&Published) -> Result<T, LogError>) -> Result<T, LogError> {
+        let mut tries = 8;
+        loop {
+            let published = self.0.shared.published();
+            let found = read(&published);
+            tries -= 1;
+            if matches!(found, Err(LogError::Damaged { .. }))
+                && tries > 0
+                && self.size() != published.head.size
+            {
+                continue;
+            }
+            return found;
         }
-        if let Some(bytes) = tile::read(self.0.storage.as_ref(), resource)? {
-            return Ok(Some(bytes));
-        }
-        // A width that no checkpoint had: the beginning of what there is.
-        let bytes = tile::read(self.0.storage.as_ref(), now)?;
-        Ok(bytes.and_then(|bytes| tile::beginning(&bytes, resource)))
     }
 
     /// How many entries are published.

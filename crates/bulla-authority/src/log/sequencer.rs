@@ -10,12 +10,12 @@
 //! * Nothing is answered before its checkpoint is durable.
 //! * When the storage fails nobody knows what it holds, so the writer stops. Signers and witnesses may fail and come back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::checkpoint::{Checkpoint, LogKey};
-use super::edge::{Edge, Extension, Stored};
+use super::edge::{Edge, Extension, Stored, partial};
 use super::mark::Head;
 use super::note::{self, NoteError};
 use super::storage::Guard;
@@ -24,6 +24,8 @@ use super::tree::{consistency, empty_root, root, verify_consistency};
 use super::{LogConfig, LogError, LogLimits};
 
 const CHECKPOINT: &str = "checkpoint";
+/// Trees before the newest one whose partial tiles are kept.
+const SHOWN: usize = 2;
 /// Entries that are recovered at a time.
 const RECOVERED_AT_ONCE: u64 = 16 * WIDTH;
 
@@ -143,6 +145,10 @@ pub(super) struct Sequencer {
     /// The tree that the mark is at.
     committed: Head,
     published: Arc<Published>,
+    /// Sizes whose partial tiles may be in the storage.
+    written: BTreeSet<u64>,
+    /// Sizes that were published last, for readers that hold their checkpoints.
+    shown: VecDeque<u64>,
     _lock: Guard,
 }
 
@@ -167,6 +173,8 @@ impl Sequencer {
             edge: Edge::empty(),
             committed: empty,
             published: Arc::new(nothing),
+            written: BTreeSet::new(),
+            shown: VecDeque::new(),
             _lock: lock,
         };
         this.publish(BTreeMap::new())?;
@@ -192,7 +200,9 @@ impl Sequencer {
         })?;
         let edge = Edge::load(config.storage.as_ref(), head)?;
         let published = Arc::new(Published { head, note, tiles: BTreeMap::new() });
-        let mut this = Self { config, edge, committed: head, published, _lock: lock };
+        let (written, shown) = (BTreeSet::from([head.size]), VecDeque::new());
+        let mut this =
+            Self { config, edge, committed: head, published, written, shown, _lock: lock };
         if mark.size > head.size {
             this.recover(mark)?;
         } else {
@@ -202,6 +212,7 @@ impl Sequencer {
         // What a crash kept from being removed.
         let batch = u64::try_from(this.config.limits.batch_entries).unwrap_or(u64::MAX);
         this.discard_partials(this.published.head.size.saturating_sub(batch));
+        this.discard_all_but_newest();
         Ok(this)
     }
 
@@ -252,6 +263,7 @@ impl Sequencer {
         self.config.mark.raise(self.config.origin(), Some(self.committed), head)?;
         self.edge = edge;
         self.committed = head;
+        self.written.insert(head.size);
         Ok(tiles)
     }
 
@@ -275,7 +287,53 @@ impl Sequencer {
         let former = self.published.head.size;
         self.published = Arc::new(Published { head, note, tiles });
         self.discard_partials(former);
+        self.discard_superseded(former);
         Ok(())
+    }
+
+    /// Partial tiles of trees that newer ones have superseded: each is the beginning of the newest. Each batch leaves some; kept
+    /// until their tile is full they would take up a hundred times what the entries do.
+    fn discard_superseded(&mut self, former: u64) {
+        self.shown.push_back(former);
+        while self.shown.len() > SHOWN {
+            self.shown.pop_front();
+        }
+        let newest = self.published.head.size;
+        let kept: Vec<u64> = self.shown.iter().copied().chain([newest]).collect();
+        for size in std::mem::take(&mut self.written) {
+            if kept.contains(&size) {
+                self.written.insert(size);
+                continue;
+            }
+            for level in 0..LEVELS {
+                let Some(tile) = partial(level, size) else { continue };
+                let needed = kept.iter().any(|kept| tile.at(*kept) == Some(tile));
+                if let (Resource::Tile { index, width, .. }, false) = (tile, needed) {
+                    if level == 0 {
+                        let entries = Resource::Entries { index, width };
+                        self.config.storage.discard(&entries.to_string());
+                    }
+                    self.config.storage.discard(&tile.to_string());
+                }
+            }
+        }
+    }
+
+    /// What processes before this one wrote is not known: all partial tiles at the edge but the newest. Those without a
+    /// checkpoint above them are among them.
+    fn discard_all_but_newest(&self) {
+        for level in 0..LEVELS {
+            let newest = partial(level, self.published.head.size);
+            let Some(Resource::Tile { index, width: kept, .. }) = newest else { continue };
+            for width in (1..WIDTH).filter(|width| *width != kept) {
+                if level == 0 {
+                    let entries = Resource::Entries { index, width };
+                    self.config.storage.discard(&entries.to_string());
+                }
+                let tile = Resource::Tile { level, index, width };
+                self.config.storage.discard(&tile.to_string());
+            }
+        }
     }
 
     /// Partial tiles whose full ones are published are served from these.

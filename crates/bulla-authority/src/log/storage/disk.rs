@@ -20,6 +20,8 @@ pub(crate) trait Disk: Send + Sync {
     fn make_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory's names durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Removes a file; not durable.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory with all in it.
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
     /// Locks a file against every other open of it.
@@ -79,6 +81,10 @@ impl Disk for System {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {

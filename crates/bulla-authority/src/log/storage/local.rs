@@ -175,10 +175,13 @@ impl Storage for LocalDirectory {
     }
 
     fn discard(&self, path: &str) {
-        if let Ok(folder) = self.locate(path) {
+        let Ok(folder) = self.locate(path) else { return };
+        if path.ends_with(".p") {
             let _ = self.disk.remove_directory(&folder);
             let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
             durable.remove(&folder);
+        } else {
+            let _ = self.disk.remove_file(&folder);
         }
     }
 }

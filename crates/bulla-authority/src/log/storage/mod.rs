@@ -48,7 +48,7 @@ pub trait Storage: TileReader + Send + Sync + fmt::Debug {
     /// When it could not be made durable, or is something else. It is then what it was or what it should be.
     fn replace(&self, path: &str, expected: Option<&[u8]>, new: &[u8]) -> Result<(), StorageError>;
 
-    /// Removes everything below a path that nobody needs any more. It is tried, not promised.
+    /// Removes a resource that nobody needs any more, or all partial ones below a path (`….p`). It is tried, not promised.
     fn discard(&self, path: &str);
 }
 

@@ -149,9 +149,10 @@ impl CosigningWitness {
         let note = Note::parse(request.checkpoint.as_bytes()).map_err(malformed)?;
         let new = Checkpoint::parse(note.unverified_text()).map_err(malformed)?;
 
-        // 404, then 403.
-        let keys: Vec<_> =
-            self.logs.iter().filter(|l| l.speaks_for(&new.origin)).map(LogKey::key).collect();
+        // 404, then 403. Exactly its origin: what is remembered is remembered by origin, and a log with two of them could show two
+        // histories.
+        let own = |log: &&LogKey| log.origin() == new.origin;
+        let keys: Vec<_> = self.logs.iter().filter(own).map(LogKey::key).collect();
         if keys.is_empty() {
             return Err(WitnessRefusal::UnknownLog { origin: new.origin });
         }

@@ -7,7 +7,7 @@ mod shares;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::json;
 
 pub(crate) use connections::Connections;
@@ -124,7 +124,7 @@ impl IntoResponse for Refusal {
 
 /// Reads an object. A derived reader also takes an array of the members, which no other reader of the same document
 /// would.
-pub(crate) fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refusal::malformed("the request is malformed: it is no JSON object"));
     }
@@ -143,6 +143,45 @@ pub(crate) fn where_it_is(error: &serde_json::Error) -> String {
         Category::Io => "it cannot be read",
     };
     format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
+/// A list that is not read beyond `N`: three bytes of JSON can take up many more in memory.
+#[derive(Debug)]
+pub(crate) struct AtMost<T, const N: usize>(pub(crate) Vec<T>);
+
+impl<T, const N: usize> Default for AtMost<T, N> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for AtMost<T, N> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T, const N: usize>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const N: usize> serde::de::Visitor<'de> for Visitor<T, N> {
+            type Value = Vec<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "a list of at most {N}")
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<Vec<T>, A::Error> {
+                let mut list = Vec::new();
+                while list.len() < N {
+                    match items.next_element()? {
+                        Some(item) => list.push(item),
+                        None => return Ok(list),
+                    }
+                }
+                match items.next_element::<serde::de::IgnoredAny>()? {
+                    None => Ok(list),
+                    Some(_) => Err(serde::de::Error::invalid_length(N + 1, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_seq(Visitor::<T, N>(std::marker::PhantomData)).map(Self)
+    }
 }
 
 /// The authority cannot do its part. The details are for its own log: they may name files.
@@ -173,11 +212,11 @@ mod tests {
 
     #[test]
     fn a_refusal_does_not_quote_what_was_sent() {
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, Deserialize)]
         struct Inner {
             _token: String,
         }
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, Deserialize)]
         struct Outer {
             _credentials: Inner,
         }

@@ -7,10 +7,11 @@
 //! | `intoto` 0.0.2 | the same, each with its own key | the same in another shape |
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Verifier, canonical_json};
-use crate::http::{Refusal, read_object, where_it_is};
+use crate::http::{AtMost, Refusal, read_object};
 use crate::keys::sha256;
 use crate::signatures::{self, Hash};
 use crate::{base64, unbase64};
@@ -27,15 +28,18 @@ pub(crate) struct Checked {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Proposed {
+struct Proposed<'a> {
     api_version: String,
     kind: String,
-    spec: Value,
+    /// Read once it is known as what: a value of any shape takes up many times its text.
+    #[serde(borrow)]
+    spec: &'a RawValue,
 }
 
 /// Checks what a client proposes.
 pub(crate) fn check(body: &[u8]) -> Result<Checked, Refusal> {
     let Proposed { api_version, kind, spec } = read_object(body)?;
+    let spec = spec.get().as_bytes();
     let spec = match (kind.as_str(), api_version.as_str()) {
         ("hashedrekord", "0.0.1") => hashedrekord(spec)?,
         ("dsse", "0.0.1") => dsse(spec)?,
@@ -50,10 +54,6 @@ pub(crate) fn check(body: &[u8]) -> Result<Checked, Refusal> {
     };
     let entry = json!({ "apiVersion": api_version, "kind": kind, "spec": spec });
     Ok(Checked { leaf: canonical_json(&entry)? })
-}
-
-fn malformed(e: serde_json::Error) -> Refusal {
-    Refusal::malformed(format!("error processing entry: {}", where_it_is(&e)))
 }
 
 fn decode(what: &str, text: &str) -> Result<Vec<u8>, Refusal> {
@@ -93,8 +93,8 @@ struct KeyContent {
     content: String,
 }
 
-fn hashedrekord(spec: Value) -> Result<Value, Refusal> {
-    let spec: Hashedrekord = serde_json::from_value(spec).map_err(malformed)?;
+fn hashedrekord(spec: &[u8]) -> Result<Value, Refusal> {
+    let spec: Hashedrekord = read_object(spec)?;
     let NamedHash { algorithm, value } = spec.data.hash;
     let hash = Hash::from_name(&algorithm)
         .ok_or_else(|| Refusal::malformed("the hash is none of sha256, sha384 and sha512"))?;
@@ -108,7 +108,7 @@ fn hashedrekord(spec: Value) -> Result<Value, Refusal> {
         return Err(does_not_fit());
     }
     Ok(json!({
-        "data": { "hash": { "algorithm": algorithm, "value": value } },
+        "data": { "hash": { "algorithm": algorithm, "value": hex::encode(&digest) } },
         "signature": {
             "content": base64(&signature),
             "publicKey": { "content": base64(verifier.to_pem()?.as_bytes()) },
@@ -125,7 +125,7 @@ struct Dsse {
 #[derive(Deserialize)]
 struct ProposedContent {
     envelope: String,
-    verifiers: Vec<String>,
+    verifiers: AtMost<String, SIGNATURES>,
 }
 
 #[derive(Deserialize)]
@@ -133,7 +133,7 @@ struct ProposedContent {
 struct Envelope {
     payload: String,
     payload_type: String,
-    signatures: Vec<EnvelopeSignature>,
+    signatures: AtMost<EnvelopeSignature, SIGNATURES>,
 }
 
 #[derive(Deserialize)]
@@ -141,13 +141,12 @@ struct EnvelopeSignature {
     sig: String,
 }
 
-fn dsse(spec: Value) -> Result<Value, Refusal> {
+fn dsse(spec: &[u8]) -> Result<Value, Refusal> {
     let Dsse { proposed_content: ProposedContent { envelope: text, verifiers } } =
-        serde_json::from_value(spec).map_err(malformed)?;
-    let envelope: Envelope = serde_json::from_str(&text).map_err(malformed)?;
-    if !(1..=SIGNATURES).contains(&envelope.signatures.len())
-        || !(1..=SIGNATURES).contains(&verifiers.len())
-    {
+        read_object(spec)?;
+    let envelope: Envelope = read_object(text.as_bytes())?;
+    let (signatures, verifiers) = (envelope.signatures.0, verifiers.0);
+    if signatures.is_empty() || verifiers.is_empty() {
         return Err(Refusal::malformed("expected between 1 and 16 signatures and verifiers"));
     }
     let payload = decode("the payload", &envelope.payload)?;
@@ -157,13 +156,13 @@ fn dsse(spec: Value) -> Result<Value, Refusal> {
         .map(|verifier| Verifier::from_pem(&decode("a verifier", verifier)?))
         .collect::<Result<_, _>>()?;
     let mut signed = Vec::new();
-    for EnvelopeSignature { sig } in envelope.signatures {
+    for EnvelopeSignature { sig } in signatures {
         let signature = decode("a signature", &sig)?;
         let verifier = verifiers
             .iter()
             .find(|verifier| fits(verifier, &message, &signature))
             .ok_or_else(does_not_fit)?;
-        signed.push((sig, base64(verifier.to_pem()?.as_bytes())));
+        signed.push((base64(&signature), base64(verifier.to_pem()?.as_bytes())));
     }
     signed.sort();
     signed.dedup();
@@ -211,7 +210,7 @@ struct IntotoContent {
 struct IntotoEnvelope {
     payload: String,
     payload_type: String,
-    signatures: Vec<IntotoSignature>,
+    signatures: AtMost<IntotoSignature, SIGNATURES>,
 }
 
 #[derive(Deserialize)]
@@ -223,10 +222,10 @@ struct IntotoSignature {
     keyid: String,
 }
 
-fn intoto(spec: Value) -> Result<Value, Refusal> {
-    let Intoto { content: IntotoContent { envelope, hash } } =
-        serde_json::from_value(spec).map_err(malformed)?;
-    if !(1..=SIGNATURES).contains(&envelope.signatures.len()) {
+fn intoto(spec: &[u8]) -> Result<Value, Refusal> {
+    let Intoto { content: IntotoContent { envelope, hash } } = read_object(spec)?;
+    let signatures = envelope.signatures.0;
+    if signatures.is_empty() {
         return Err(Refusal::malformed("expected between 1 and 16 signatures"));
     }
     if hash.algorithm != "sha256" || hex::decode(&hash.value).map_or(0, |h| h.len()) != 32 {
@@ -238,24 +237,38 @@ fn intoto(spec: Value) -> Result<Value, Refusal> {
     };
     let payload = twice("the payload", &envelope.payload)?;
     let message = pre_authentication_encoding(&envelope.payload_type, &payload);
-    let mut signed = Vec::new();
-    for IntotoSignature { sig, public_key, keyid } in envelope.signatures {
+    let (mut signed, mut enveloped) = (Vec::new(), Vec::new());
+    for IntotoSignature { sig, public_key, keyid } in signatures {
         let signature = twice("a signature", &sig)?;
         let pem = decode("a key", &public_key)?;
         if !fits(&Verifier::from_pem(&pem)?, &message, &signature) {
             return Err(does_not_fit());
         }
-        // Rekor leaves these as they were sent.
-        let mut one = json!({ "publicKey": base64(&pem), "sig": sig });
-        if let (false, Some(members)) = (keyid.is_empty(), one.as_object_mut()) {
-            members.insert("keyid".into(), keyid.into());
+        // In the log as Rekor has them, which is base64 twice; the envelope has them once.
+        let once = base64(&signature);
+        let mut one = json!({ "publicKey": base64(&pem), "sig": base64(once.as_bytes()) });
+        let mut plain = json!({
+            "publicKey": String::from_utf8_lossy(&pem), "sig": once,
+        });
+        for members in [&mut one, &mut plain].map(Value::as_object_mut).into_iter().flatten() {
+            if !keyid.is_empty() {
+                members.insert("keyid".into(), keyid.clone().into());
+            }
         }
         signed.push(one);
+        enveloped.push(plain);
     }
+    // The proposed one is of whatever text the client had: clients do not agree on one, and nobody could check it. What is logged
+    // is that of the envelope that was checked, in its one form.
+    let envelope_hash = sha256_of(&canonical_json(&json!({
+        "payload": base64(&payload),
+        "payloadType": envelope.payload_type,
+        "signatures": enveloped,
+    }))?);
     Ok(json!({
         "content": {
             "envelope": { "payloadType": envelope.payload_type, "signatures": signed },
-            "hash": { "algorithm": "sha256", "value": hash.value },
+            "hash": envelope_hash,
             "payloadHash": sha256_of(&payload),
         },
     }))

@@ -4,11 +4,11 @@
 //! The times are beside it, eight bytes for each entry: one that a power cut took away is given the
 //! time of the restart, which is later and so no lie: the entry is there by then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Condvar, Mutex, PoisonError, RwLock};
 
 use bulla::Fault;
 use jiff::Timestamp;
@@ -30,6 +30,24 @@ const TILE: u64 = 256;
 pub(crate) struct Index {
     places: RwLock<HashMap<[u8; 32], u64>>,
     times: Mutex<File>,
+    /// Entries that are being logged.
+    reserved: Mutex<HashSet<[u8; 32]>>,
+    done: Condvar,
+}
+
+/// Nobody else logs this entry meanwhile.
+pub(crate) struct Reserved<'a> {
+    index: &'a Index,
+    leaf_hash: [u8; 32],
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut reserved = self.index.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        reserved.remove(&self.leaf_hash);
+        drop(reserved);
+        self.index.done.notify_all();
+    }
 }
 
 impl Index {
@@ -55,7 +73,12 @@ impl Index {
                 places.entry(hash).or_insert(index);
             }
         }
-        let index = Self { places: RwLock::new(places), times: Mutex::new(file) };
+        let index = Self {
+            places: RwLock::new(places),
+            times: Mutex::new(file),
+            reserved: Mutex::default(),
+            done: Condvar::new(),
+        };
         for entry in 0..size {
             if index.time(entry).map_err(io)?.is_none() {
                 index.set_time(entry, now).map_err(io)?;
@@ -67,6 +90,20 @@ impl Index {
     /// Where an entry is.
     pub(crate) fn find(&self, leaf_hash: &[u8; 32]) -> Option<u64> {
         self.places.read().unwrap_or_else(PoisonError::into_inner).get(leaf_hash).copied()
+    }
+
+    /// To be called before an entry is logged: `None` if it is there. While somebody else logs it, this waits.
+    pub(crate) fn reserve(&self, leaf_hash: [u8; 32]) -> Option<Reserved<'_>> {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if self.find(&leaf_hash).is_some() {
+                return None;
+            }
+            if reserved.insert(leaf_hash) {
+                return Some(Reserved { index: self, leaf_hash });
+            }
+            reserved = self.done.wait(reserved).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// An entry that was just logged.

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bulla::Fault;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::entries_v1;
@@ -22,7 +23,7 @@ use super::index::leaf_hash;
 use crate::authority::{Active, Authority};
 use crate::base64;
 use crate::clock::whole_seconds;
-use crate::http::{Refusal, read_object};
+use crate::http::{AtMost, Refusal, read_object};
 use crate::log::Included;
 use crate::logs::{ENTRY_BYTES, first_four};
 use crate::server::Generation;
@@ -95,9 +96,10 @@ fn create(authority: &Authority, generation: u32, body: &[u8]) -> Result<Created
     let active = authority.open_generation(generation, now)?;
     let hash = leaf_hash(&leaf);
     let uuid = entry_id(active, &hash);
-    if active.index.find(&hash).is_some() {
+    // Of two clients that propose the same at once the second one finds the first one's.
+    let Some(_reserved) = active.index.reserve(hash) else {
         return Ok(Created { uuid, entry: Value::Null, existed: true });
-    }
+    };
     authority.issuing(now)?;
     let included = active.logs.rekor_v1.append(leaf.clone())?;
     // The entry is there now; it was not there before.
@@ -231,13 +233,13 @@ fn respond(answer: Result<Value, Refusal>) -> Response {
 /// `SearchLogQuery`
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Search {
+struct Search<'a> {
     #[serde(default, rename = "entryUUIDs")]
-    entry_uuids: Vec<String>,
+    entry_uuids: AtMost<String, LOOKUPS>,
     #[serde(default)]
-    log_indexes: Vec<u64>,
-    #[serde(default)]
-    entries: Vec<Value>,
+    log_indexes: AtMost<u64, LOOKUPS>,
+    #[serde(default, borrow)]
+    entries: AtMost<&'a RawValue, LOOKUPS>,
 }
 
 /// `POST /api/v1/log/entries/retrieve`
@@ -255,7 +257,11 @@ pub(crate) async fn retrieve(
 }
 
 fn search(active: &Active, body: &[u8]) -> Result<Value, Refusal> {
-    let Search { entry_uuids, log_indexes, entries } = read_object(body)?;
+    let Search {
+        entry_uuids: AtMost(entry_uuids),
+        log_indexes: AtMost(log_indexes),
+        entries: AtMost(entries),
+    } = read_object(body)?;
     if entry_uuids.len() + log_indexes.len() + entries.len() > LOOKUPS {
         return Err(Refusal::malformed(format!(
             "more than max allowed {LOOKUPS} entries in request"
@@ -264,8 +270,8 @@ fn search(active: &Active, body: &[u8]) -> Result<Value, Refusal> {
     let mut places = log_indexes;
     places.extend(entry_uuids.iter().filter_map(|name| find(active, name).ok()));
     for entry in entries {
-        let proposed = serde_json::to_vec(&entry).unwrap_or_default();
-        places.extend(active.index.find(&leaf_hash(&entries_v1::check(&proposed)?.leaf)));
+        let leaf = entries_v1::check(entry.get().as_bytes())?.leaf;
+        places.extend(active.index.find(&leaf_hash(&leaf)));
     }
     let mut found = Vec::new();
     for place in places {

@@ -242,3 +242,87 @@ fn a_verifier_is_written_anew() {
     assert_eq!(body["spec"]["signature"]["publicKey"]["content"], base64(pem.as_bytes()));
     assert_eq!(bench.post_json(V1, &entry).status, 409, "they are the same entry");
 }
+
+/// What a body takes up in memory is bounded by its size, whatever it says.
+#[test]
+fn a_proposal_is_read_as_what_it_says_that_it_is() {
+    let bench = Bench::new();
+    let wide = |inner: &str| format!("[{}]", vec![inner; 200_000].join(","));
+    for body in [
+        format!(r#"{{"kind":"rekord","apiVersion":"0.0.1","spec":{}}}"#, wide("{}")),
+        format!(r#"{{"kind":"dsse","apiVersion":"0.0.1","spec":{}}}"#, wide("{}")),
+        format!(
+            r#"{{"kind":"dsse","apiVersion":"0.0.1","spec":{{"proposedContent":{{"envelope":"{{}}","verifiers":{}}}}}}}"#,
+            wide(r#""""#)
+        ),
+        r#"{"kind":"dsse","apiVersion":"0.0.1","spec":["x"]}"#.into(),
+    ] {
+        assert_eq!(bench.post(V1, body).status, 400);
+    }
+    let entries = format!(r#"{{"entries":{}}}"#, wide("{}"));
+    assert_eq!(bench.post(&format!("{V1}/retrieve"), entries).status, 400);
+    assert_eq!(bench.logged(), 0);
+}
+
+/// The same proposal in other words is the same entry.
+#[test]
+fn what_is_logged_has_one_form() {
+    let bench = Bench::new();
+    let mine = key(KeyAlgorithm::EcdsaP256);
+    let entry = hashedrekord(&mine, b"message");
+    let upper = hex::encode_upper(hash(b"message"));
+    assert_eq!(bench.post_json(V1, &with(&entry, "/spec/data/hash/value", upper)).status, 201);
+    assert_eq!(bench.post_json(V1, &entry).status, 409);
+    // An envelope is an object; a list of its members is none to anybody else.
+    let entry = dsse(&mine, b"{}");
+    let text = entry.pointer("/spec/proposedContent/envelope").unwrap().as_str().unwrap();
+    let envelope: Value = serde_json::from_str(text).unwrap();
+    let list = json!([envelope["payload"], envelope["payloadType"], envelope["signatures"]]);
+    let listed = with(&entry, "/spec/proposedContent/envelope", list.to_string());
+    assert_eq!(bench.post_json(V1, &listed).status, 400);
+    assert_eq!(bench.logged(), 1);
+}
+
+#[test]
+fn an_entry_that_is_proposed_twice_at_once_is_logged_once() {
+    let bench = Bench::new();
+    let entry = hashedrekord(&key(KeyAlgorithm::EcdsaP256), b"message");
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let send = || bench.post_json(V1, &entry).status;
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(bench.logged(), 1);
+}
+
+/// What the client says that the envelope's hash is, nobody could check later.
+#[test]
+fn the_hash_of_an_envelope_is_the_logs_own() {
+    let bench = Bench::new();
+    let mine = key(KeyAlgorithm::EcdsaP256);
+    let (kind, payload) = ("application/vnd.in-toto+json", b"{}");
+    let message = [format!("DSSEv1 {} {kind} 2 ", kind.len()).as_bytes(), payload].concat();
+    let sig = base64(&mine.sign(&message).unwrap());
+    let pem = mine.public().to_pem();
+    let entry = json!({ "apiVersion": "0.0.2", "kind": "intoto", "spec": { "content": {
+        "envelope": {
+            "payload": base64(base64(payload).as_bytes()), "payloadType": kind,
+            "signatures": [{
+                "sig": base64(sig.as_bytes()), "publicKey": base64(pem.as_bytes()),
+            }],
+        },
+        "hash": { "algorithm": "sha256", "value": "00".repeat(32) },
+    } } });
+    let answer = bench.post_json(V1, &entry);
+    assert_eq!(answer.status, 201, "{}", answer.message());
+    let answer = answer.json();
+    let body = answer.as_object().unwrap().values().next().unwrap()["body"].as_str().unwrap();
+    let body: Value = serde_json::from_slice(&crate::unbase64(body).unwrap()).unwrap();
+    let envelope = json!({
+        "payload": base64(payload), "payloadType": kind,
+        "signatures": [{ "sig": sig, "publicKey": pem }],
+    });
+    let expected = hex::encode(hash(&serde_json_canonicalizer::to_vec(&envelope).unwrap()));
+    assert_eq!(body["spec"]["content"]["hash"]["value"], expected);
+}

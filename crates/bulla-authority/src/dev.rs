@@ -167,7 +167,13 @@ async fn loopback_only(
     let asked_for = host
         .and_then(|host| Url::parse(&format!("http://{host}")).ok())
         .is_some_and(|url| is_loopback(&url));
-    if !client.ip().to_canonical().is_loopback() || !asked_for {
+    // A page of somebody else's in this machine's browser.
+    let foreign = headers.get(header::ORIGIN).is_some_and(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
+        !origin.is_some_and(|origin| is_loopback(&origin))
+    });
+    let cross_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    if !client.ip().to_canonical().is_loopback() || !asked_for || foreign || cross_site {
         return Refusal::forbidden("the development issuer is for this machine only")
             .into_response();
     }

@@ -74,8 +74,12 @@ pub(crate) fn of(token: &VerifiedToken) -> Result<Identity, Refusal> {
             (SubjectName::Uri(uri_below(&subject, domain)?), subject.clone())
         }
         IssuerType::Username => {
-            if subject.contains(['!', '@']) {
-                return Err(not_permitted("its subject is no user name: it has a '!' or '@'"));
+            // What a reader of the certificate could take for something else is in no user name.
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._+".contains(&b);
+            if !subject.bytes().all(plain) {
+                return Err(not_permitted(
+                    "its subject is no user name: expected letters, digits and any of - . _ +",
+                ));
             }
             let domain = issuer.subject_domain.as_deref().unwrap_or_default();
             (SubjectName::Username(format!("{subject}!{domain}")), subject.clone())
@@ -130,12 +134,9 @@ fn verified_email(claims: &Map<String, Value>) -> Result<String, Refusal> {
         Some((local, domain)) => {
             !local.is_empty()
                 && local.len() <= 64
-                && !domain.is_empty()
-                && !domain.contains('@')
-                && !domain.starts_with('.')
-                && !domain.ends_with('.')
+                && local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+                && domain.split('.').all(is_label)
                 && email.len() <= 254
-                && email.bytes().all(|b| b.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&b))
         }
         None => false,
     };
@@ -143,6 +144,19 @@ fn verified_email(claims: &Map<String, Value>) -> Result<String, Refusal> {
         return Err(not_permitted("its e-mail address is malformed"));
     }
     Ok(email)
+}
+
+/// What an e-mail address has between its dots (RFC 5322 §3.2.3).
+fn is_atext(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b)
+}
+
+/// A part of a domain (RFC 1123 §2.1).
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 fn service_account(claims: &Map<String, Value>) -> Result<String, Refusal> {
@@ -181,11 +195,17 @@ fn spiffe(subject: &str, trust_domain: &str) -> Result<String, Refusal> {
 }
 
 fn uri_below(subject: &str, domain: &str) -> Result<String, Refusal> {
-    let parts = |text: &str| {
-        let url = Url::parse(text).ok()?;
-        Some((url.scheme().to_owned(), url.host_str()?.to_owned()))
+    // In the one form that every reader takes for the same: nothing is left out, added or escaped when it is read.
+    let exact = |url: &Url| {
+        let short = url.path() == "/" && url.as_str().strip_suffix('/') == Some(subject);
+        (url.as_str() == subject || short) && url.username().is_empty() && url.password().is_none()
     };
-    match (parts(subject), parts(domain)) {
+    let origin = |url: &Url| {
+        Some((url.scheme().to_owned(), url.host_str()?.to_owned(), url.port_or_known_default()))
+    };
+    let found = Url::parse(subject).ok().filter(exact).and_then(|url| origin(&url));
+    let expected = Url::parse(domain).ok().and_then(|url| origin(&url));
+    match (found, expected) {
         (Some(found), Some(expected)) if found == expected => Ok(subject.to_owned()),
         _ => Err(not_permitted(format!("its subject is no URI of {domain}"))),
     }
@@ -236,6 +256,11 @@ mod tests {
             json!({ "email": "a@b@c", "email_verified": true }),
             json!({ "email": "a b@example.org", "email_verified": true }),
             json!({ "email": "ä@example.org", "email_verified": true }),
+            json!({ "email": "a@exa_mple.org", "email_verified": true }),
+            json!({ "email": "a@example..org", "email_verified": true }),
+            json!({ "email": "a@-example.org", "email_verified": true }),
+            json!({ "email": ".a@example.org", "email_verified": true }),
+            json!({ "email": "a@example.org/x", "email_verified": true }),
         ] {
             assert!(email(bad.clone()).is_err(), "{bad}");
         }
@@ -274,7 +299,24 @@ mod tests {
         assert!(name("uri", "https://example.org/u/a", &none).is_ok());
         assert!(name("uri", "https://example.org.evil/u/a", &none).is_err());
         assert!(name("uri", "http://example.org/u/a", &none).is_err());
+        assert!(name("uri", "https://example.org", &none).is_ok());
+        for bad in [
+            "https://evil@example.org/u/a",
+            "https://:x@example.org/u/a",
+            "https://example.org:8443/u/a",
+            "https://example.org:443/u/a",
+            "https://EXAMPLE.org/u/a",
+            "https://example.org/u/../a",
+            "https://example.org\\u",
+            "https:example.org/u",
+            " https://example.org/u",
+        ] {
+            assert!(name("uri", bad, &none).is_err(), "{bad}");
+        }
         assert_eq!(name("username", "ada", &none).unwrap(), "ada!example.org");
+        for bad in ["a da", "ada/x", "ada@example.org", "ad\u{430}", "ada%21"] {
+            assert!(name("username", bad, &none).is_err(), "{bad}");
+        }
         assert!(name("username", "ada!evil", &none).is_err());
     }
 }

@@ -167,19 +167,15 @@ impl Issuer {
     }
 }
 
-/// By its name; the only one, if the token names none.
+/// By its name; the only one, if the token names none. A key for encrypting verifies nothing.
 fn find(keys: &JwkSet, header: &Header) -> Option<DecodingKey> {
     let signs = |jwk: &&jsonwebtoken::jwk::Jwk| {
         !matches!(&jwk.common.public_key_use, Some(PublicKeyUse::Encryption))
     };
+    let mut signing = keys.keys.iter().filter(signs);
     let jwk = match &header.kid {
-        Some(kid) => {
-            keys.keys.iter().filter(signs).find(|jwk| jwk.common.key_id.as_ref() == Some(kid))?
-        }
-        None => match keys.keys.as_slice() {
-            [only] => only,
-            _ => return None,
-        },
+        Some(kid) => signing.find(|jwk| jwk.common.key_id.as_ref() == Some(kid))?,
+        None => signing.next().filter(|_| signing.next().is_none())?,
     };
     let key = DecodingKey::from_jwk(jwk).ok()?;
     // A key of another family than the token's algorithm would be asked to do what it is not for.
@@ -243,4 +239,30 @@ async fn fetch(Asker { client, development }: &Asker, url: &str) -> Result<Vec<u
         }
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_for_encrypting_verifies_nothing() {
+        let key = |name: &str, usage: &str| {
+            serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "kid": name, "use": usage,
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            })
+        };
+        let set = |keys: &[serde_json::Value]| -> JwkSet {
+            serde_json::from_value(serde_json::json!({ "keys": keys })).unwrap()
+        };
+        let mut header = Header::new(jsonwebtoken::Algorithm::EdDSA);
+        assert!(find(&set(&[key("a", "sig")]), &header).is_some());
+        assert!(find(&set(&[key("a", "enc")]), &header).is_none());
+        assert!(find(&set(&[key("a", "enc"), key("b", "sig")]), &header).is_some());
+        assert!(find(&set(&[key("a", "sig"), key("b", "sig")]), &header).is_none());
+        header.kid = Some("a".into());
+        assert!(find(&set(&[key("a", "enc"), key("b", "sig")]), &header).is_none());
+        assert!(find(&set(&[key("a", "sig"), key("b", "sig")]), &header).is_some());
+    }
 }

@@ -10,6 +10,8 @@ mod once;
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
@@ -94,6 +96,15 @@ pub(crate) async fn verify(
     let header = jsonwebtoken::decode_header(token).map_err(|_| {
         refused("its header is malformed, or names a signature algorithm that does not exist")
     })?;
+    // What must be understood and is not, nobody may pass over (RFC 7515 §4.1.11); nothing of that kind is understood here.
+    let members = token
+        .split('.')
+        .next()
+        .and_then(|header| URL_SAFE_NO_PAD.decode(header).ok())
+        .and_then(|header| serde_json::from_slice::<Map<String, Value>>(&header).ok());
+    if members.is_none_or(|members| members.contains_key("crit")) {
+        return Err(refused("its header has extensions that must be understood (crit)"));
+    }
     let Unverified { iss } =
         jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(malformed)?;
 

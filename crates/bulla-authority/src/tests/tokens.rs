@@ -153,3 +153,13 @@ fn that_is_none() {
     refused(&bench, &format!(" {good}"), 401, "not a JSON web token");
     refused(&bench, &format!("{good}\n"), 401, "not a JSON web token");
 }
+
+#[test]
+fn with_extensions_that_must_be_understood() {
+    let bench = Bench::new();
+    let good = bench.token(json!({}));
+    let rest = good.split_once('.').unwrap().1;
+    let header = json!({ "alg": "ES256", "kid": "development", "crit": ["x"], "x": 1 });
+    let header = base64url(header.to_string().as_bytes());
+    refused(&bench, &format!("{header}.{rest}"), 401, "crit");
+}

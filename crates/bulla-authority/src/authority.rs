@@ -244,6 +244,10 @@ impl Authority {
         self.last_issued.check(now).map_err(IssueError::from)?;
         let active = self.active(now)?;
         for log in [&active.logs.ct, &active.logs.rekor_v1, &active.logs.rekor_v2] {
+            // What was published can be read from a log that takes nothing any more.
+            if let Some(why) = log.stopped() {
+                return Err(why.into());
+            }
             crate::logs::size(log.as_ref())?;
         }
         Ok(())

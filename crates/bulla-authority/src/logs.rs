@@ -33,6 +33,8 @@ pub(crate) trait Ledger: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn file(&self, path: &str) -> Result<Option<Vec<u8>>, LogError>;
+    /// [`Log::stopped`]
+    fn stopped(&self) -> Option<LogError>;
 }
 
 impl Ledger for Log {
@@ -47,6 +49,9 @@ impl Ledger for Log {
     }
     fn file(&self, path: &str) -> Result<Option<Vec<u8>>, LogError> {
         Self::file(self, path)
+    }
+    fn stopped(&self) -> Option<LogError> {
+        Self::stopped(self)
     }
 }
 

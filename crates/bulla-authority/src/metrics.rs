@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) timestamps: Counter,
     refused: Family<Refused, Counter>,
     log_size: Family<LogName, Gauge>,
+    log_stopped: Family<LogName, Gauge>,
 }
 
 impl Default for Metrics {
@@ -44,6 +45,7 @@ impl Default for Metrics {
         };
         let refused = Family::default();
         let log_size = Family::default();
+        let log_stopped = Family::default();
         let this = Self {
             certificates: counter(&mut registry, "certificates", "Certificates issued"),
             entries_v1: counter(
@@ -59,10 +61,13 @@ impl Default for Metrics {
             timestamps: counter(&mut registry, "timestamps", "Timestamps issued"),
             refused: Family::clone(&refused),
             log_size: Family::clone(&log_size),
+            log_stopped: Family::clone(&log_stopped),
             registry: Registry::default(),
         };
         registry.register("refusals", "Requests that were not fulfilled", refused);
         registry.register("log_entries", "Entries in each log", log_size);
+        let help = "Whether a log takes nothing until the authority is started again";
+        registry.register("log_stopped", help, log_stopped);
         Self { registry, ..this }
     }
 }
@@ -79,8 +84,12 @@ impl Metrics {
             for (name, log) in
                 [("ct", &logs.ct), ("rekor-v1", &logs.rekor_v1), ("rekor-v2", &logs.rekor_v2)]
             {
+                let name = format!("{name}/{}", active.record.number);
+                self.log_stopped
+                    .get_or_create(&LogName { log: name.clone() })
+                    .set(i64::from(log.stopped().is_some()));
                 if let Ok(size) = logs::size(log.as_ref()) {
-                    let log = format!("{name}/{}", active.record.number);
+                    let log = name;
                     self.log_size
                         .get_or_create(&LogName { log })
                         .set(i64::try_from(size).unwrap_or(i64::MAX));

@@ -258,20 +258,20 @@ pub async fn serve(
     });
     let limits = &authority.config().limits;
     let connections = Connections(Shares::new(limits.connections, limits.connections_per_address));
-    // What clients of Sigstore speak is HTTP/1.1; the other would have limits of its own to be set.
-    let mut server = axum_server::from_tcp(listener)?.handle(handle).http1_only();
+    let mut server = axum_server::from_tcp(listener)?.handle(handle);
     server
         .http_builder()
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(BUFFER);
+    // What clients of Sigstore speak is HTTP/1.1; the other would have limits of its own to be set. Last: an acceptor forgets it.
     match tls {
         Some(tls) => {
             let acceptor =
                 RustlsAcceptor::new(tls).handshake_timeout(HEADERS).acceptor(connections);
-            server.acceptor(acceptor).serve(service).await
+            server.acceptor(acceptor).http1_only().serve(service).await
         }
-        None => server.acceptor(connections).serve(service).await,
+        None => server.acceptor(connections).http1_only().serve(service).await,
     }
 }

@@ -189,6 +189,9 @@ impl logs::Ledger for Broken {
     fn file(&self, _: &str) -> Result<Option<Vec<u8>>, crate::log::LogError> {
         Err(broken())
     }
+    fn stopped(&self) -> Option<crate::log::LogError> {
+        Some(broken())
+    }
 }
 
 /// An error of the log, whatever its errors look like.

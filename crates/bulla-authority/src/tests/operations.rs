@@ -99,6 +99,7 @@ fn rule_17_development_is_decided_when_an_authority_is_made() {
     let mut config = Config::development("Test", super::URL);
     config.development = false;
     config.issuers = vec!["https://accounts.example.com".parse().unwrap()];
+    config.logs.high_water_marks = folder.path().join("marks");
     let made = init(&place, &config, &Protection::None, at(super::NOW)).unwrap();
     let names: Vec<_> = made.trust.files().map(|(name, _)| name).into();
     assert_eq!(names, ["trusted_root.json", "signing_config.json", "trust_config.json"]);
@@ -223,6 +224,16 @@ fn the_development_issuer_answers_this_machine_only() {
     // A name that was made to point here, by a page that wants a token.
     assert_eq!(ask("evil.example:8080"), 403);
     assert_eq!(ask("127.0.0.1.evil.example"), 403);
+    let from_a_page = |name: &str, value: &str| {
+        let request = Request::post("/dev/token?email=ada@example.com")
+            .header("host", "localhost:8080")
+            .header(name, value);
+        bench.request(request.body(Body::empty()).unwrap()).status
+    };
+    assert_eq!(from_a_page("origin", "http://localhost:3000"), 200);
+    assert_eq!(from_a_page("origin", "https://evil.example"), 403);
+    assert_eq!(from_a_page("origin", "null"), 403);
+    assert_eq!(from_a_page("sec-fetch-site", "cross-site"), 403);
 }
 
 #[test]
@@ -283,6 +294,7 @@ fn what_operators_look_at() {
     bench.certify(&bench.token(json!({})));
     bench.certify("garbage");
     assert_eq!(bench.get("/readyz").message(), "ready\n");
+    assert!(bench.get("/metrics").message().contains("log_stopped{log=\"ct/1\"} 0"));
     let metrics = bench.get("/metrics").message();
     for line in [
         "bulla_authority_certificates_total 1",
@@ -421,4 +433,108 @@ fn marks_of_a_real_authority_inside_of_it_are_refused() {
     config.logs.high_water_marks = folder.path().join("marks");
     make(&config).unwrap();
     assert!(folder.path().join("marks/ct-1.mark").exists());
+}
+
+/// A log whose disk failed takes nothing until it is opened anew, and its checkpoint still reads well.
+#[test]
+fn an_authority_whose_log_has_stopped_is_not_ready() {
+    struct Stopped(std::sync::Arc<dyn crate::logs::Ledger>);
+    impl crate::logs::Ledger for Stopped {
+        fn append(&self, _: Vec<u8>) -> Result<crate::log::Included, crate::log::LogError> {
+            Err(super::broken())
+        }
+        fn prove(&self, index: u64) -> Result<crate::log::Included, crate::log::LogError> {
+            self.0.prove(index)
+        }
+        fn entry(&self, index: u64) -> Result<Vec<u8>, crate::log::LogError> {
+            self.0.entry(index)
+        }
+        fn file(&self, path: &str) -> Result<Option<Vec<u8>>, crate::log::LogError> {
+            self.0.file(path)
+        }
+        fn stopped(&self) -> Option<crate::log::LogError> {
+            Some(super::broken())
+        }
+    }
+    let mut bench = Bench::new();
+    assert_eq!(bench.get("/readyz").status, 200);
+    let authority = std::sync::Arc::get_mut(&mut bench.authority).unwrap();
+    let logs = &mut authority.generations_mut()[0].logs;
+    logs.rekor_v1 = std::sync::Arc::new(Stopped(logs.rekor_v1.clone()));
+    assert_eq!(bench.get("/readyz").status, 503);
+    let metrics = bench.get("/metrics").message();
+    assert!(metrics.contains("log_stopped{log=\"rekor-v1/1\"} 1"), "{metrics}");
+    assert!(metrics.contains("log_stopped{log=\"ct/1\"} 0"), "{metrics}");
+}
+
+/// Over a real socket: who says nothing, who speaks HTTP/2, and who has connections enough.
+#[test]
+fn connections_that_ask_nothing_are_closed() {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+    let bench = Bench::with(|config| config.limits.connections_per_address = 3);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let authority = bench.authority.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(crate::server::serve(&authority, listener, None, std::future::pending()))
+    });
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        stream
+    };
+    // A reset is an end, too.
+    let until_closed = |mut stream: TcpStream| {
+        let mut said = Vec::new();
+        match stream.read_to_end(&mut said) {
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("it is open, and said {:?}", String::from_utf8_lossy(&said))
+            }
+            _ => String::from_utf8_lossy(&said).into_owned(),
+        }
+    };
+    let mut first = connect();
+    first.write_all(b"GET /healthz HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+    assert!(until_closed(first).starts_with("HTTP/1.0 200"));
+    let mut http2 = connect();
+    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    let said = until_closed(http2);
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
+    let silent = connect();
+    let mut partial = connect();
+    partial.write_all(b"GET /healthz HTT").unwrap();
+    let mut idle = connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let mut fourth = connect();
+    let _ = fourth.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(until_closed(fourth), "", "one more than one address may have");
+    for stream in [silent, partial, idle] {
+        until_closed(stream);
+    }
+    let mut again = connect();
+    again.write_all(b"GET /healthz HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+    assert!(until_closed(again).starts_with("HTTP/1.0 200"));
+}
+
+#[test]
+fn reads_have_a_rate_of_their_own() {
+    let bench = Bench::with(|config| config.limits.reads_burst = 1);
+    let client: std::net::SocketAddr = "192.0.2.1:1".parse().unwrap();
+    let router = crate::server::router(&bench.authority)
+        .layer(axum::extract::connect_info::MockConnectInfo(client));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let statuses: Vec<_> = (0..20)
+        .map(|_| {
+            use tower::ServiceExt as _;
+            let request = axum::http::Request::get("/healthz").body(axum::body::Body::empty());
+            runtime.block_on(router.clone().oneshot(request.unwrap())).unwrap().status().as_u16()
+        })
+        .collect();
+    assert!(statuses[0] == 200 && statuses.contains(&429), "{statuses:?}");
 }

@@ -75,8 +75,8 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 const INIT_EXAMPLES: &str = "\
 Examples:
   bulla authority init laptop --dev-issuer --no-password
-  bulla authority init ca --url https://ca.example.com --issuer https://accounts.google.com --marks ca-marks
-  bulla authority init ci --issuer gitlab=https://gitlab.example.com --marks ci-marks --password-file password.txt";
+  bulla authority init ca --marks ca-marks --url https://ca.example --issuer https://id.example
+  bulla authority init ci --marks ci-marks --issuer gitlab=https://git.example --no-password";
 
 /// Serve an authority
 ///

@@ -82,7 +82,16 @@ fn a_development_authority_does_not_listen_elsewhere() {
 fn listening_beyond_this_machine_wants_tls() {
     let folder = tempfile::tempdir().unwrap();
     let made = Command::new(BULLA)
-        .args(["authority", "init", "ca", "--no-password", "--issuer", "https://id.example"])
+        .args([
+            "authority",
+            "init",
+            "ca",
+            "--no-password",
+            "--marks",
+            "ca-marks",
+            "--issuer",
+            "https://id.example",
+        ])
         .current_dir(folder.path())
         .output()
         .unwrap();

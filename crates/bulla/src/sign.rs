@@ -337,6 +337,11 @@ pub fn sign(
     let manifest = measure(source, recipe, known, limits, work)?;
     let claim = OmsClaim::of(&manifest, compatibility);
     let payload = claim.encode();
+    // Before there is a bundle beside them, for each of these is of the size of the model's list of files.
+    if OmsClaim::decode(&payload, Encoding::Dsse).as_ref() != Ok(&claim) {
+        return Err(Fault::Bug { what: "the new statement does not say what was measured" }.into());
+    }
+    let written = Digest::sha256(&payload);
     let message = bundle::pre_authentication_encoding(&payload);
     let signed = signer.sign(ToSign::Statement { payload: &payload, message: &message })?;
     drop(message);
@@ -358,7 +363,8 @@ pub fn sign(
             encoding == Encoding::Dsse && signed.key.verifies(encoding, message, signature)
         })
         .ok_or(Fault::SignerBroken)?;
-    if !same || OmsClaim::decode(read.envelope.unverified().0, encoding).as_ref() != Ok(&claim) {
+    let same = same && Digest::sha256(read.envelope.unverified().0) == written;
+    if !same || encoding != Encoding::Dsse {
         return Err(Fault::Bug { what: "the new signature does not say what was signed" }.into());
     }
     Ok(SignedModel { bundle, manifest, claim, key: signed.key })

@@ -435,13 +435,25 @@ pub(crate) fn encode_as(
         #[serde(skip_serializing_if = "Option::is_none")]
         timestamp_verification_data: Option<serde_json::Value>,
     }
+    // Structs of their own: `flatten` would copy what stands in variants, encoded, before it is written.
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     enum OutContent<'a> {
-        #[serde(rename_all = "camelCase")]
-        DsseEnvelope { payload: Base64<'a>, payload_type: &'a str, signatures: [SignatureJson; 1] },
-        #[serde(rename_all = "camelCase")]
-        MessageSignature { message_digest: serde_json::Value, signature: Base64<'a> },
+        DsseEnvelope(OutEnvelope<'a>),
+        MessageSignature(OutMessage<'a>),
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OutEnvelope<'a> {
+        payload: Base64<'a>,
+        payload_type: &'a str,
+        signatures: [SignatureJson; 1],
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OutMessage<'a> {
+        message_digest: serde_json::Value,
+        signature: Base64<'a>,
     }
     /// Encoded as it is written: a payload can be large.
     struct Base64<'a>(&'a [u8]);
@@ -475,23 +487,23 @@ pub(crate) fn encode_as(
     let timestamps: Vec<_> = evidence.timestamps.iter().map(stamp).collect();
     let (content, size) = match content {
         ToWrite::Envelope { payload, signature } => (
-            OutContent::DsseEnvelope {
+            OutContent::DsseEnvelope(OutEnvelope {
                 payload: Base64(payload),
                 payload_type: PAYLOAD_TYPE,
                 signatures: [SignatureJson {
                     sig: STANDARD.encode(signature),
                     keyid: Some(String::new()),
                 }],
-            },
+            }),
             payload.len(),
         ),
         ToWrite::Message { sha256, signature } => (
-            OutContent::MessageSignature {
+            OutContent::MessageSignature(OutMessage {
                 message_digest: serde_json::json!({
                     "algorithm": "SHA2_256", "digest": STANDARD.encode(sha256),
                 }),
                 signature: Base64(signature),
-            },
+            }),
             0,
         ),
     };

@@ -201,6 +201,21 @@ pub enum Reason {
         /// What is wrong with it.
         detail: String,
     },
+    /// What was signed is not a statement that Bulla can read.
+    #[error("the signed statement cannot be used: {}", Printable(detail))]
+    MalformedAttestation {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A statement of a kind that is only signed after Bulla has looked itself.
+    #[error(
+        "statements of type {:?} are made by Bulla, from what it has looked at, and not from a file",
+        Printable(found).to_string()
+    )]
+    ReservedPredicateType {
+        /// Its predicate type.
+        found: String,
+    },
     /// A statement of another kind.
     #[error(
         "the signed statement is of type {:?}, expected {:?}",
@@ -366,6 +381,8 @@ impl Reason {
             Self::Timestamp(problem) => problem.code(),
             Self::WrongSignerName { .. } => "wrong-signer",
             Self::MalformedStatement { .. } => "malformed-statement",
+            Self::MalformedAttestation { .. } => "malformed-attestation",
+            Self::ReservedPredicateType { .. } => "reserved-predicate-type",
             Self::WrongPredicateType { .. } => "wrong-predicate-type",
             Self::RootMismatch { .. } => "root-mismatch",
             Self::OtherLayout { .. } => "other-layout",
@@ -424,6 +441,12 @@ impl Reason {
             | Self::WrongPredicateType { .. }
             | Self::RootMismatch { .. } => {
                 "the signer's key signed this, but not as a model: ask the publisher for a model signature"
+            }
+            Self::MalformedAttestation { .. } => {
+                "ask whoever signed it for one that keeps to the format (docs/statements.md)"
+            }
+            Self::ReservedPredicateType { .. } => {
+                "see 'bulla attest --help' for the command that makes it"
             }
             Self::OtherLayout { .. } => "give the path of what was signed",
             Self::Differs(difference) => return difference.hint(),

@@ -47,6 +47,7 @@
 
 pub mod blob;
 pub mod bundle;
+pub mod claims;
 mod digest;
 mod error;
 pub mod inspect;
@@ -72,7 +73,9 @@ pub use error::{Failure, Fault, Reason, Refusal};
 pub use limits::Limits;
 pub use model::{LocalModel, Manifest, ModelPath, ModelSource, NoProgress, Progress, Recipe, Work};
 pub use sign::{CertificateSigner, KeySigner, Signer};
+pub use statement::model::ModelDigests;
 pub use statement::oms::{Compatibility, OmsClaim};
+pub use statement::{Attestation, Predicate, Statement};
 pub use store::{Access, Existing, store};
 pub use text::Printable;
 pub use trust::{

@@ -12,6 +12,12 @@ use crate::error::Fault;
 pub struct Limits {
     /// Bytes of a signature file. A bundle of 100,000 files has about 19 MB.
     pub bundle_bytes: u64,
+    /// Bytes of a `claims.jsonl`.
+    pub claims_bytes: u64,
+    /// Lines of it that are read.
+    pub claims_lines: usize,
+    /// Bytes of one statement in it.
+    pub claim_bytes: usize,
     /// Bytes of a key or certificate file.
     pub pem_bytes: u64,
     /// Certificates in a bundle or in one PEM file.
@@ -54,6 +60,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bundle_bytes: 64 << 20,
+            claims_bytes: 64 << 20,
+            claims_lines: 10_000,
+            claim_bytes: 4 << 20,
             pem_bytes: 1 << 20,
             certificates: 16,
             evidence: 16,
@@ -106,3 +115,11 @@ pub(crate) const CACHE_ENTRIES: usize = 1_000_000;
 pub(crate) const PARTS: u32 = 65_536;
 /// Files and shards of a model that is measured in parts.
 pub(crate) const PARTIAL_RESOURCES: u64 = 4_000_000;
+/// Bytes of a resource's name, URI or media type, and of other short texts in a statement.
+pub(crate) const DESCRIPTOR_TEXT_BYTES: usize = 4096;
+/// Characters of a resource's content in base64; in-toto asks for less than 1 kB of bytes.
+pub(crate) const DESCRIPTOR_CONTENT_BYTES: usize = 16 << 10;
+/// Resources in one list of a statement.
+pub(crate) const DESCRIPTORS: usize = 10_000;
+/// Subjects of a statement.
+pub(crate) const STATEMENT_SUBJECTS: usize = 1024;

@@ -1,4 +1,4 @@
-//! Signing: from a model to a signature file.
+//! Signing: from a model to a signature file, from a statement to a line of `claims.jsonl`.
 //!
 //! ```text
 //! ModelSource ── measure ──► Manifest ──► OmsClaim ──► payload ── Signer ──► bundle ── checked ──► bytes
@@ -17,6 +17,7 @@ use crate::model::{
     DigestCache, Found, Layout, Manifest, Method, ModelSource, Part, PartialManifest, Partials,
     Recipe, Scope, Work, total_size,
 };
+use crate::statement::Statement;
 use crate::statement::oms::{Compatibility, OmsClaim};
 use crate::trust::{self, Certificate, FileToSign, KeyAlgorithm, KeyPair, PublicKey, Purpose};
 
@@ -341,6 +342,40 @@ pub fn sign(
     if OmsClaim::decode(&payload, Encoding::Dsse).as_ref() != Ok(&claim) {
         return Err(Fault::Bug { what: "the new statement does not say what was measured" }.into());
     }
+    let Sealed { bundle, key, .. } = seal(payload, signer, limits)?;
+    Ok(SignedModel { bundle, manifest, claim, key })
+}
+
+/// A signed statement.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The bundle: one line of JSON.
+    pub bundle: Vec<u8>,
+    /// SHA-256 of what was signed: the statement's name in releases and verdicts.
+    pub payload: Digest,
+    /// The key that signed.
+    pub key: PublicKey,
+}
+
+/// Signs a statement about a model, and checks the result.
+///
+/// # Errors
+/// [`Reason::MalformedAttestation`] when no reader would accept the statement, or a [`Fault`].
+pub fn attest(
+    statement: &Statement,
+    signer: &dyn Signer,
+    limits: &Limits,
+) -> Result<Sealed, Failure> {
+    let payload = statement.encode()?;
+    if payload.len() > limits.claim_bytes {
+        let limit = limits.claim_bytes as u64;
+        return Err(Reason::TooLarge { what: "statement", limit }.into());
+    }
+    seal(payload, signer, limits)
+}
+
+/// Signs a statement's payload, and reads the bundle back as a verifier would.
+fn seal(payload: Vec<u8>, signer: &dyn Signer, limits: &Limits) -> Result<Sealed, Failure> {
     let written = Digest::sha256(&payload);
     let message = bundle::pre_authentication_encoding(&payload);
     let signed = signer.sign(ToSign::Statement { payload: &payload, message: &message })?;
@@ -350,10 +385,8 @@ pub fn sign(
         let size = bundle.len() as u64;
         return Err(Fault::BundleTooLarge { size, limit: limits.bundle_bytes }.into());
     }
-
     drop(payload);
 
-    // Read back as a verifier would.
     let read = UnverifiedBundle::parse(&bundle, limits)
         .map_err(|_| Fault::Bug { what: "the new signature cannot be read back" })?;
     let same = read.material == signed.material && read.evidence == signed.evidence;
@@ -367,7 +400,7 @@ pub fn sign(
     if !same || encoding != Encoding::Dsse {
         return Err(Fault::Bug { what: "the new signature does not say what was signed" }.into());
     }
-    Ok(SignedModel { bundle, manifest, claim, key: signed.key })
+    Ok(Sealed { bundle, payload: written, key: signed.key })
 }
 
 /// About how large a signature file will be, without hashing anything: a lower bound.

@@ -22,8 +22,8 @@ use crate::limits::Limits;
 use crate::model::{
     self, Difference, Listing, Manifest, Method, ModelPath, ModelSource, Part, Recipe, Scope, Work,
 };
-use crate::statement;
 use crate::statement::oms::{Dialect, OmsClaim, SignedFiles};
+use crate::statement::{self, Attestation, Statement};
 use crate::trust::{
     self, Artifact, Certificate, Claims, Identity, LogRecord, PublicKey, Purpose, SignerName,
     Signers, SigstoreProblem, Trust, TrustedPath, TrustedTime, Unverified, Vouched,
@@ -398,6 +398,22 @@ impl Authenticated<Payload> {
     pub fn decode(self) -> Result<Authenticated<OmsClaim>, Reason> {
         let claim = OmsClaim::decode(&self.value.bytes, self.value.encoding)?;
         Ok(self.with(claim).1)
+    }
+}
+
+impl Authenticated<Payload> {
+    /// Reads the signed bytes as a statement about a model that is not its signature.
+    ///
+    /// # Errors
+    /// A [`Reason`] that says in which way they are none.
+    pub fn statement(self) -> Result<Authenticated<Attestation>, Reason> {
+        if self.value.encoding != Encoding::Dsse {
+            let detail = "it is signed in the malformed way of model-signing 0.2.0".into();
+            return Err(Reason::MalformedAttestation { detail });
+        }
+        let statement = Statement::read(&self.value.bytes)?;
+        let payload = Digest::sha256(&self.value.bytes);
+        Ok(self.with(Attestation { statement, payload }).1)
     }
 }
 

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{STATEMENT_TYPE, Statement, malformed, oms_0_2};
+use super::{Raw, STATEMENT_TYPE, Subject, malformed, oms_0_2};
 use crate::bundle::Encoding;
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::{Reason, Refusal};
@@ -149,6 +149,33 @@ struct SerializationJson {
     ignore_paths: Option<Vec<String>>,
 }
 
+impl SerializationJson {
+    fn of(recipe: &Recipe) -> Self {
+        let Recipe { method, hash, follow_symlinks, ignore } = recipe;
+        Self {
+            method: method.name().into(),
+            hash_type: hash.name().into(),
+            shard_size: matches!(method, Method::Shards(_)).then(|| method.shard_size().into()),
+            allow_symlinks: *follow_symlinks,
+            ignore_paths: (!ignore.is_empty())
+                .then(|| ignore.iter().map(|path| path.as_str().to_owned()).collect()),
+        }
+    }
+}
+
+/// A recipe, as it stands in signatures (v1.0 §5.2.2).
+pub(super) fn serialization(recipe: &Recipe) -> serde_json::Value {
+    // Strings, numbers and lists: this cannot fail.
+    serde_json::to_value(SerializationJson::of(recipe)).unwrap_or_default()
+}
+
+/// Reads a recipe that stands in a statement about the model.
+pub(super) fn read_serialization(value: &serde_json::Value) -> Result<Recipe, Reason> {
+    let Object(json) = serde_json::from_value::<Object<SerializationJson>>(value.clone())
+        .map_err(|e| malformed(format!("in its serialization: {e}")))?;
+    recipe(&json)
+}
+
 impl OmsClaim {
     /// The claim that a measured model makes.
     #[must_use]
@@ -282,7 +309,6 @@ impl OmsClaim {
             serialization: SerializationJson,
         }
         let resources = self.resources();
-        let method = self.recipe.method;
         let out = Out {
             kind: STATEMENT_TYPE,
             subject: serde_json::json!([
@@ -298,16 +324,7 @@ impl OmsClaim {
                         algorithm: self.recipe.hash.name().into(),
                     })
                     .collect(),
-                serialization: SerializationJson {
-                    method: method.name().into(),
-                    hash_type: self.recipe.hash.name().into(),
-                    shard_size: matches!(method, Method::Shards(_))
-                        .then(|| method.shard_size().into()),
-                    allow_symlinks: self.recipe.follow_symlinks,
-                    ignore_paths: (!self.recipe.ignore.is_empty()).then(|| {
-                        self.recipe.ignore.iter().map(|p| p.as_str().to_owned()).collect()
-                    }),
-                },
+                serialization: SerializationJson::of(&self.recipe),
             },
         };
         // Strings and numbers only: this cannot fail.
@@ -319,7 +336,7 @@ impl OmsClaim {
     /// # Errors
     /// A [`Reason`] that says in which way it is not an OMS statement.
     pub(crate) fn decode(payload: &[u8], encoding: Encoding) -> Result<Self, Reason> {
-        let statement = Statement::read(payload)?;
+        let statement: Raw<'_, Subject> = Raw::read(payload, malformed)?;
         if statement.predicate_type == oms_0_2::PREDICATE_TYPE {
             return oms_0_2::decode(&statement);
         }
@@ -333,7 +350,7 @@ impl OmsClaim {
     }
 }
 
-fn decode_v1(statement: Statement<'_>) -> Result<OmsClaim, Reason> {
+fn decode_v1(statement: Raw<'_, Subject>) -> Result<OmsClaim, Reason> {
     // 1. The type, any minor version of 1.
     let minor = statement
         .predicate_type

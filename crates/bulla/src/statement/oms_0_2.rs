@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::oms::{OmsClaim, SignedFile, UNNAMED};
-use super::{Statement, malformed};
+use super::{Raw, Subject, malformed};
 use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
 use crate::json::Object;
@@ -12,7 +12,7 @@ use crate::model::{Method, ModelPath, Recipe};
 
 pub(super) const PREDICATE_TYPE: &str = "https://model_signing/Digests/v0.1";
 
-pub(super) fn decode(statement: &Statement<'_>) -> Result<OmsClaim, Reason> {
+pub(super) fn decode(statement: &Raw<'_, Subject>) -> Result<OmsClaim, Reason> {
     if statement.subject.is_empty() {
         return Err(malformed("it lists no file"));
     }

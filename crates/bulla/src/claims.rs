@@ -120,6 +120,7 @@ fn beside(model: &Path) -> PathBuf {
 /// [`Fault::Io`]; the file is then as it was. [`Fault::TooMany`] when no reader would read the line.
 pub fn append(path: &Path, bundle: &[u8], limits: &Limits) -> Result<(), Fault> {
     let fault = |e: rustix::io::Errno| Fault::io("write", path, e.into());
+    let bundle = bundle.trim_ascii();
     if bundle.contains(&b'\n') {
         return Err(Fault::Bug { what: "a bundle has more than one line" });
     }

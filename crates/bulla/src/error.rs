@@ -216,6 +216,33 @@ pub enum Reason {
         /// Its predicate type.
         found: String,
     },
+    /// Signed by nobody who is named for that.
+    #[error(
+        "signed by none of the parties that the trust file names for it (its signature says: {method})"
+    )]
+    NotByAnyParty {
+        /// How it was signed.
+        method: &'static str,
+    },
+    /// Signed by somebody who may sign other things.
+    #[error("signed by {}, who may not sign {}", Printable(signer), Printable(what))]
+    MayNotSign {
+        /// The party.
+        signer: String,
+        /// The kind of statement.
+        what: String,
+    },
+    /// Signed outside of the time in which the key counts.
+    #[error("signed by {}, whose key does not count at {at}", Printable(signer))]
+    NotInForce {
+        /// The party.
+        signer: String,
+        /// The time of the signature, as far as it is known.
+        at: String,
+    },
+    /// A signature that does not tell models with the same contents apart.
+    #[error("its signature binds no file names, or no recipe: it is of an old or home-made format")]
+    BindsNoNames,
     /// A statement of another kind.
     #[error(
         "the signed statement is of type {:?}, expected {:?}",
@@ -381,6 +408,10 @@ impl Reason {
             Self::Timestamp(problem) => problem.code(),
             Self::WrongSignerName { .. } => "wrong-signer",
             Self::MalformedStatement { .. } => "malformed-statement",
+            Self::NotByAnyParty { .. } => "not-by-any-party",
+            Self::MayNotSign { .. } => "may-not-sign",
+            Self::NotInForce { .. } => "not-in-force",
+            Self::BindsNoNames => "binds-no-names",
             Self::MalformedAttestation { .. } => "malformed-attestation",
             Self::ReservedPredicateType { .. } => "reserved-predicate-type",
             Self::WrongPredicateType { .. } => "wrong-predicate-type",
@@ -442,6 +473,13 @@ impl Reason {
             | Self::RootMismatch { .. } => {
                 "the signer's key signed this, but not as a model: ask the publisher for a model signature"
             }
+            Self::NotByAnyParty { .. } | Self::MayNotSign { .. } => {
+                "if its signer is to be believed, name them in the trust file, with what they may sign"
+            }
+            Self::NotInForce { .. } => {
+                "ask for a new signature, or for one with a timestamp of the time when the key counted"
+            }
+            Self::BindsNoNames => "ask the publisher for a signature by 'bulla sign'",
             Self::MalformedAttestation { .. } => {
                 "ask whoever signed it for one that keeps to the format (docs/statements.md)"
             }

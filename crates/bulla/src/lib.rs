@@ -53,6 +53,7 @@ mod error;
 pub mod inspect;
 mod json;
 mod limits;
+pub mod lineage;
 pub mod model;
 pub mod other_layouts;
 pub mod report;

@@ -123,3 +123,7 @@ pub(crate) const DESCRIPTOR_CONTENT_BYTES: usize = 16 << 10;
 pub(crate) const DESCRIPTORS: usize = 10_000;
 /// Subjects of a statement.
 pub(crate) const STATEMENT_SUBJECTS: usize = 1024;
+/// Models and data in one lineage.
+pub(crate) const LINEAGE_HOPS: usize = 10_000;
+/// Files and folders beside one another where ancestors are looked for.
+pub(crate) const LINEAGE_PLACES: usize = 10_000;

@@ -349,7 +349,7 @@ pub fn sign(
 /// A signed statement.
 #[derive(Debug)]
 pub struct Sealed {
-    /// The bundle: one line of JSON.
+    /// The bundle: one line of JSON, with its end.
     pub bundle: Vec<u8>,
     /// SHA-256 of what was signed: the statement's name in releases and verdicts.
     pub payload: Digest,

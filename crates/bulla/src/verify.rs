@@ -156,6 +156,18 @@ impl UnverifiedBundle {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Authenticated<Payload>, Refusal> {
+        let checked = self.checked(trust, now, limits)?;
+        let (authenticated, encoding) = Authenticated::of((), checked);
+        Ok(authenticated.with(Payload { bytes: self.envelope.into_payload(), encoding }).1)
+    }
+
+    /// The checks of [`authenticate`](Self::authenticate) without their result: what was signed stays where it is.
+    pub(crate) fn checked(
+        &self,
+        trust: &Trust,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Checked<Encoding>, Refusal> {
         let (payload, signature) = self.envelope.unverified();
         let unverified = Unverified {
             media_type: self.media_type,
@@ -171,9 +183,7 @@ impl UnverifiedBundle {
             let subject = statement::first_subject_sha256(payload)?;
             Some(Artifact::Sha256(subject))
         };
-        let checked = check_signature(trust, &unverified, opens, subject, now, limits)?;
-        let (authenticated, encoding) = Authenticated::of((), checked);
-        Ok(authenticated.with(Payload { bytes: self.envelope.into_payload(), encoding }).1)
+        check_signature(trust, &unverified, opens, subject, now, limits)
     }
 }
 
@@ -183,7 +193,7 @@ pub(crate) struct Checked<E> {
     /// How the signature was found to fit.
     encoding: E,
     vouched: Vouched,
-    checked_at: Timestamp,
+    pub(crate) checked_at: Timestamp,
 }
 
 /// The checks of every signature, of a model or of any file, in order. `fits` says whether a key made the

@@ -33,6 +33,24 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
     fn open(&self, file: &Found) -> Result<Box<dyn ModelFile>, Fault>;
 }
 
+impl<M: ModelSource + ?Sized> ModelSource for &M {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn layout(&self) -> Layout {
+        (**self).layout()
+    }
+
+    fn list(&self, scope: &Scope<'_>, limits: &Limits) -> Result<Listing, Fault> {
+        (**self).list(scope, limits)
+    }
+
+    fn open(&self, file: &Found) -> Result<Box<dyn ModelFile>, Fault> {
+        (**self).open(file)
+    }
+}
+
 /// An open file of a model.
 pub trait ModelFile: Send {
     /// Reads at a place, as `pread` does: fewer bytes than asked for are allowed, 0 is the end.

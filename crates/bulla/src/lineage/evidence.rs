@@ -1,0 +1,263 @@
+//! What is at hand: models, their signatures and the statements about them, each with those who signed it.
+//!
+//! Where something was found says nothing. Signatures and statements are put together by digests alone, whoever
+//! put them where they lie.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::rules::{MAY_SIGN_MODELS, Rules};
+use crate::bundle::UnverifiedBundle;
+use crate::claims::ClaimsFile;
+use crate::error::{Fault, Reason, Refusal};
+use crate::limits::Limits;
+use crate::model::{LocalModel, ModelPath, ModelSource};
+use crate::statement::Attestation;
+use crate::statement::model::ModelDigests;
+use crate::statement::oms::{Dialect, OmsClaim};
+use crate::verify::Authenticated;
+
+/// A place where something is known of a model.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// What a person calls the place.
+    pub place: String,
+    /// The model's name there.
+    pub name: String,
+    /// Its files.
+    pub files: Files,
+    /// Its signature file.
+    pub signature: Option<Vec<u8>>,
+    /// Where that lies inside the model.
+    pub signature_path: Option<ModelPath>,
+    /// Statements about it, or about anything else.
+    pub claims: Vec<ClaimsFile>,
+}
+
+/// A model's files.
+#[derive(Debug, Default)]
+pub enum Files {
+    /// They are not there.
+    #[default]
+    None,
+    /// On this machine's disk; opened when they are looked at.
+    Local(PathBuf),
+    /// Elsewhere.
+    Source(Box<dyn ModelSource>),
+}
+
+impl Files {
+    pub(super) fn open(&self) -> Result<Option<Box<dyn ModelSource + '_>>, Fault> {
+        Ok(match self {
+            Self::None => None,
+            Self::Local(path) => Some(Box::new(LocalModel::open(path)?)),
+            Self::Source(source) => Some(Box::new(&**source)),
+        })
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+/// A signature of a model by somebody who may sign models.
+#[derive(Debug)]
+pub(super) struct Signature {
+    pub(super) held: usize,
+    pub(super) digests: ModelDigests,
+    /// Those parties.
+    pub(super) parties: BTreeSet<String>,
+}
+
+/// A statement by somebody who may make it.
+#[derive(Debug)]
+pub(super) struct Stated {
+    pub(super) claim: Authenticated<Attestation>,
+    pub(super) parties: BTreeSet<String>,
+}
+
+/// Everything at hand.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) held: Vec<Held>,
+    pub(super) signatures: Vec<Signature>,
+    /// Why there is no signature that counts, for each place that has none.
+    pub(super) unsigned: Vec<Option<Reason>>,
+    pub(super) statements: Vec<Stated>,
+    /// What was passed over, in words.
+    pub(super) passed_over: Vec<String>,
+}
+
+/// Whoever accepts a signature, of those who may have made it; or why nobody does.
+fn signers(
+    bundle: &UnverifiedBundle,
+    rules: &Rules,
+    now: Timestamp,
+    limits: &Limits,
+    may_sign: impl Fn(&BTreeSet<String>) -> bool,
+) -> Result<Vec<usize>, Reason> {
+    let mut found = Vec::new();
+    let mut reasons = Vec::new();
+    for (index, party) in rules.parties.iter().enumerate().filter(|(_, p)| may_sign(&p.may_sign)) {
+        match bundle.checked(&party.trust, now, limits) {
+            Ok(checked) if party.counts_at(checked.checked_at) => found.push(index),
+            Ok(checked) => reasons.push(Reason::NotInForce {
+                signer: party.id.clone(),
+                at: checked.checked_at.to_string(),
+            }),
+            Err(refusal) => reasons.extend(refusal.reasons().cloned()),
+        }
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    // One that is nearly right says more than many that are about somebody else.
+    let telling = reasons.iter().position(|reason| {
+        !matches!(reason, Reason::OtherMethod { .. } | Reason::WrongKeyHint { .. })
+    });
+    match telling {
+        Some(telling) => Err(reasons.swap_remove(telling)),
+        None => Err(Reason::NotByAnyParty { method: bundle.material().method() }),
+    }
+}
+
+impl Evidence {
+    /// Checks every signature, once.
+    pub(super) fn gather(held: Vec<Held>, rules: &Rules, now: Timestamp, limits: &Limits) -> Self {
+        let mut evidence = Self {
+            held,
+            signatures: Vec::new(),
+            unsigned: Vec::new(),
+            statements: Vec::new(),
+            passed_over: Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        for index in 0..evidence.held.len() {
+            let Some(held) = evidence.held.get_mut(index) else { continue };
+            let reason = match &held.signature {
+                None => Some(Reason::NoSignature { path: held.place.clone() }),
+                Some(bytes) => match read_signature(bytes, rules, now, limits) {
+                    Ok((digests, parties)) => {
+                        evidence.signatures.push(Signature { held: index, digests, parties });
+                        None
+                    }
+                    Err(reason) => Some(reason),
+                },
+            };
+            evidence.unsigned.push(reason);
+            let place = held.place.clone();
+            for file in std::mem::take(&mut held.claims) {
+                let told = |line: usize, why: &dyn std::fmt::Display| {
+                    format!("a claim of {place} has no effect (line {line}): {why}")
+                };
+                let passed_over = &mut evidence.passed_over;
+                passed_over.extend(file.broken.iter().map(|(line, reason)| told(*line, reason)));
+                if file.cut {
+                    passed_over
+                        .push(format!("not all claims of {place} were read: there are too many"));
+                }
+                for (line, bundle) in file.bundles {
+                    match read_claim(bundle, rules, now, limits) {
+                        // A copy of a statement says nothing more.
+                        Ok(stated) => {
+                            if seen.insert((stated.claim.value().payload, stated.parties.clone())) {
+                                evidence.statements.push(stated);
+                            }
+                        }
+                        Err(reason) => evidence.passed_over.push(told(line, &reason)),
+                    }
+                }
+            }
+        }
+        evidence
+    }
+
+    /// Statements about a model.
+    pub(super) fn about(&self, model: ModelDigests) -> impl Iterator<Item = &Stated> {
+        self.statements.iter().filter(move |s| s.claim.value().statement.is_about(&model))
+    }
+}
+
+fn ids(rules: &Rules, parties: &[usize]) -> BTreeSet<String> {
+    parties.iter().filter_map(|i| rules.parties.get(*i)).map(|party| party.id.clone()).collect()
+}
+
+fn read_signature(
+    bytes: &[u8],
+    rules: &Rules,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<(ModelDigests, BTreeSet<String>), Reason> {
+    let bundle = UnverifiedBundle::parse(bytes, limits)?;
+    let parties = signers(&bundle, rules, now, limits, |may| may.contains(MAY_SIGN_MODELS))?;
+    let claim = claim_of(bundle, rules, &parties, now, limits)?;
+    // A signature that binds no names, or no recipe, cannot be the base of anything.
+    let digests = ModelDigests::of_claim(claim.value())
+        .filter(|_| claim.value().dialect == Dialect::V1)
+        .ok_or(Reason::BindsNoNames)?;
+    Ok((digests, ids(rules, &parties)))
+}
+
+fn claim_of(
+    bundle: UnverifiedBundle,
+    rules: &Rules,
+    parties: &[usize],
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Authenticated<OmsClaim>, Reason> {
+    let party = parties.first().and_then(|index| rules.parties.get(*index));
+    let Some(party) = party else {
+        return Err(Reason::NotByAnyParty { method: bundle.material().method() });
+    };
+    bundle.authenticate(&party.trust, now, limits).map_err(first)?.decode()
+}
+
+impl Signature {
+    /// The signature, checked again: it is not kept in memory for every model at hand.
+    pub(super) fn claim(
+        &self,
+        held: &Held,
+        rules: &Rules,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Authenticated<OmsClaim>, Reason> {
+        let bytes = held.signature.as_deref().unwrap_or_default();
+        let bundle = UnverifiedBundle::parse(bytes, limits)?;
+        let parties = signers(&bundle, rules, now, limits, |may| may.contains(MAY_SIGN_MODELS))?;
+        claim_of(bundle, rules, &parties, now, limits)
+    }
+}
+
+fn read_claim(
+    bundle: UnverifiedBundle,
+    rules: &Rules,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Stated, Reason> {
+    let known = signers(&bundle, rules, now, limits, |_| true)?;
+    let Some(first_known) = known.first().and_then(|index| rules.parties.get(*index)) else {
+        return Err(Reason::NotByAnyParty { method: bundle.material().method() });
+    };
+    let claim = bundle.authenticate(&first_known.trust, now, limits).map_err(first)?.statement()?;
+    let predicate = &claim.value().statement.predicate;
+    let (name, uri) = (predicate.name(), predicate.predicate_type());
+    let may = |index: &&usize| {
+        let party = rules.parties.get(**index);
+        party.is_some_and(|p| p.may_sign.contains(name) || p.may_sign.contains(uri))
+    };
+    let allowed: Vec<usize> = known.iter().filter(may).copied().collect();
+    if allowed.is_empty() {
+        return Err(Reason::MayNotSign { signer: first_known.id.clone(), what: name.to_owned() });
+    }
+    Ok(Stated { parties: ids(rules, &allowed), claim })
+}
+
+fn first(refusal: Refusal) -> Reason {
+    let reason = refusal.reasons().next().cloned();
+    // A refusal has a reason.
+    reason.unwrap_or(Reason::MalformedBundle { detail: "it was refused".into() })
+}

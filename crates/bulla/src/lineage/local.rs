@@ -1,0 +1,143 @@
+//! Models in local folders, and files beside them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::evidence::{Files, Held};
+use crate::claims::{ClaimsFile, claims_paths};
+use crate::error::Fault;
+use crate::limits::{LINEAGE_PLACES, Limits};
+use crate::model::{CLAIMS_NAME, GIT_PATHS, ModelPath, SIGNATURE_NAME};
+
+impl Held {
+    /// A model on this machine's disk, with its signature and its claims, in their usual places. What is not there is not there:
+    /// a folder that holds nothing else is a signature without a model.
+    ///
+    /// # Errors
+    /// [`Fault::Io`] when something is there and cannot be read.
+    pub fn local(path: &Path, limits: &Limits) -> Result<Self, Fault> {
+        let is_directory = path.is_dir();
+        let signature = if is_directory { path.join(SIGNATURE_NAME) } else { with(path, ".sig") };
+        let mut claims = Vec::new();
+        for file in claims_paths(path) {
+            claims.push(ClaimsFile::read(&file, limits)?);
+        }
+        // `.` has a name, too.
+        let real = path.canonicalize();
+        let named = path.file_name().or_else(|| real.as_ref().ok()?.file_name());
+        Ok(Self {
+            place: path.display().to_string(),
+            name: named.unwrap_or_default().to_string_lossy().into_owned(),
+            files: match has_files(path)? {
+                true => Files::Local(path.to_owned()),
+                false => Files::None,
+            },
+            signature: read(&signature, limits)?,
+            signature_path: is_directory.then(|| ModelPath::parse(SIGNATURE_NAME).ok()).flatten(),
+            claims,
+        })
+    }
+
+    /// A model, and everything in these folders, each thing once: what [`walk`](super::walk) takes.
+    ///
+    /// # Errors
+    /// [`Fault::Io`] when something there cannot be read, [`Fault::TooMany`] when there is too much.
+    pub fn around(model: &Path, folders: &[PathBuf], limits: &Limits) -> Result<Vec<Self>, Fault> {
+        let mut seen = BTreeSet::from_iter(model.canonicalize());
+        let mut all = vec![Self::local(model, limits)?];
+        for folder in folders {
+            let paths = paths_in(folder)?;
+            // One that has claims and no files has no place of its own.
+            let new = |path: &PathBuf| seen.insert(path.canonicalize().unwrap_or(path.clone()));
+            let paths: Vec<PathBuf> = paths.into_iter().filter(new).collect();
+            for path in paths {
+                all.push(Self::local(&path, limits)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Everything in a folder that may be a model: directories, and files; but no hidden ones, and none of the files that belong to
+/// another. The folder itself, too, if it is signed.
+fn paths_in(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let fault = |e| Fault::io("read", folder, e);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let kind = entry.file_type().map_err(fault)?;
+        let belongs = name.ends_with(".sig") || name.ends_with(CLAIMS_NAME);
+        // A signature or claims without the file that they are about.
+        let alone = name.strip_suffix(".sig").or(name.strip_suffix(&format!(".{CLAIMS_NAME}")));
+        if let Some(alone) = alone.filter(|alone| !alone.is_empty()) {
+            let path = folder.join(alone);
+            if kind.is_file() && path.symlink_metadata().is_err() {
+                paths.push(path);
+            }
+        }
+        if name.starts_with('.') || belongs || !(kind.is_dir() || kind.is_file()) {
+            continue;
+        }
+        paths.push(entry.path());
+        if paths.len() > LINEAGE_PLACES {
+            return Err(Fault::TooMany {
+                what: "files and folders beside one another where ancestors are looked for",
+                limit: LINEAGE_PLACES,
+            });
+        }
+    }
+    if folder.join(SIGNATURE_NAME).is_file() {
+        paths.push(folder.to_owned());
+    }
+    paths.sort();
+    paths.dedup();
+    Ok(paths)
+}
+
+/// Whether a model's own files are there.
+fn has_files(path: &Path) -> Result<bool, Fault> {
+    let fault = |e| Fault::io("read", path, e);
+    if !path.is_dir() {
+        return Ok(path.symlink_metadata().is_ok());
+    }
+    for entry in fs::read_dir(path).map_err(fault)? {
+        let name = entry.map_err(fault)?.file_name();
+        let name = name.to_string_lossy();
+        if name != SIGNATURE_NAME && name != CLAIMS_NAME && !GIT_PATHS.contains(&&*name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Reads a signature file, up to one byte more than the limit; `None` if there is none.
+fn read(path: &Path, limits: &Limits) -> Result<Option<Vec<u8>>, Fault> {
+    let fault = |e| Fault::io("read", path, e);
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        // A FIFO would wait for ever.
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        opened => opened.map_err(fault)?,
+    };
+    if !file.metadata().map_err(fault)?.is_file() {
+        return Err(fault(io::Error::other("it is not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(limits.bundle_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
+    Ok(Some(bytes))
+}

@@ -53,12 +53,13 @@ fn built_with(package: &str) -> BTreeSet<String> {
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 6] = [
+const FLOORS: [(&str, &[&str]); 7] = [
     ("bulla-hash", &[]),
     ("bulla", &["bulla-hash"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
+    ("bulla-policy", &["bulla", "bulla-hash"]),
     ("bulla-authority", &["bulla", "bulla-hash"]),
-    ("bulla-cli", &["bulla", "bulla-hash", "bulla-authority", "bulla-signers"]),
+    ("bulla-cli", &["bulla", "bulla-hash", "bulla-authority", "bulla-policy", "bulla-signers"]),
     ("bulla-testkit", &["bulla", "bulla-authority"]),
 ];
 
@@ -114,6 +115,7 @@ fn no_unsafe_code() {
         ("bulla", "lib.rs"),
         ("bulla-authority", "lib.rs"),
         ("bulla-signers", "lib.rs"),
+        ("bulla-policy", "lib.rs"),
         ("bulla-cli", "main.rs"),
         ("bulla-testkit", "lib.rs"),
     ] {

@@ -642,6 +642,14 @@ pub enum Fault {
         /// What to do.
         hint: &'static str,
     },
+    /// A file that says who is trusted, and cannot be used.
+    #[error("{} cannot be used: {}", Printable(&path.to_string_lossy()), Printable(detail))]
+    TrustFile {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A service that did not do what it was asked.
     #[error("the {service} at {} failed: {}", Printable(url), Printable(detail))]
     Service {
@@ -716,6 +724,7 @@ impl Fault {
             Self::BundleTooLarge { .. } => "bundle-too-large",
             Self::DigestCache { .. } => "digest-cache",
             Self::TrustedRoot { .. } => "trusted-root",
+            Self::TrustFile { .. } => "trust-file",
             Self::Service { .. } => "service",
             Self::Token { .. } => "identity-token",
             Self::NotAgreed => "not-agreed",
@@ -756,6 +765,7 @@ impl Fault {
             Self::TrustedRoot { hint, .. }
             | Self::Service { hint, .. }
             | Self::Token { hint, .. } => hint,
+            Self::TrustFile { .. } => "docs/lineage.md describes the file, with an example",
             Self::NotAgreed => {
                 "agree when asked, or beforehand with --yes; a signature with a key (--key) publishes nothing"
             }

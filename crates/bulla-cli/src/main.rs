@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod chart;
 mod commands;
 mod files;
 mod keys;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => ("verify", commands::verify::run(arguments, &ui)),
         Command::Digest(arguments) => ("digest", commands::digest::run(arguments, &ui)),
         Command::Inspect(arguments) => ("inspect", commands::inspect::run(arguments, &ui)),
+        Command::Lineage(arguments) => ("lineage", commands::lineage::run(arguments, &ui)),
         Command::Blob(arguments) => ("blob", commands::blob::run(arguments, &ui)),
         Command::Key(arguments) => ("key", commands::key::run(arguments, &ui)),
         Command::Trust(arguments) => ("trust", commands::trust::run(arguments, &ui)),

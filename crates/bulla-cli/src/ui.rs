@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
+use bulla::lineage::Lineage;
 use bulla::report::{
     Digests, EvidenceReport, NoticeReport, Outcome, ReasonReport, SignedByReport, failure_report,
 };
@@ -129,6 +130,94 @@ impl Ui {
             }
         }
         Ok(())
+    }
+
+    /// Writes a chain that was walked, with its tree if there is one.
+    pub(crate) fn lineage(
+        &self,
+        report: &impl Serialize,
+        model: &str,
+        lineage: &Lineage,
+        tree: Option<&str>,
+    ) -> io::Result<()> {
+        if self.json {
+            return print_json(report);
+        }
+        let model = Printable(model).to_string();
+        if !lineage.stands {
+            if let Some(tree) = tree.filter(|_| !self.quiet) {
+                write!(anstream::stdout(), "{tree}")?;
+            }
+            return self.refusals(&model, lineage);
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{GREEN}verified{GREEN:#}: {model}, and all that it was made from")?;
+        write!(out, "{}", tree.unwrap_or_default())?;
+        self.chain_lines(&mut out, lineage)?;
+        out.flush()
+    }
+
+    /// Writes every hop that is in the way, with why.
+    pub(crate) fn refusals(&self, model: &str, lineage: &Lineage) -> io::Result<()> {
+        let mut err = anstream::stderr().lock();
+        writeln!(err, "{RED}refused{RED:#}: {model}: its lineage does not hold")?;
+        for (index, hop) in lineage.hops.iter().enumerate().filter(|(_, hop)| !hop.stands) {
+            let of_accounts = hop.accounts.iter().flat_map(|account| &account.problems);
+            let problems: Vec<_> = hop.problems.iter().chain(of_accounts).collect();
+            if problems.is_empty() {
+                continue;
+            }
+            let way: Vec<String> =
+                lineage.way_to(index).iter().map(|name| Printable(name).to_string()).collect();
+            writeln!(err, "  {RED}{}{RED:#} ({})", Printable(&hop.name), way.join(" ← "))?;
+            let shown = if self.verbose { problems.len() } else { SHOWN };
+            for problem in problems.iter().take(shown) {
+                writeln!(err, "    {}", Printable(&problem.message))?;
+            }
+            if problems.len() > shown {
+                writeln!(err, "    and {} more (-v shows all)", problems.len() - shown)?;
+            }
+            let mut hints: Vec<&str> = problems.iter().filter_map(|p| p.hint).collect();
+            hints.dedup();
+            hints.iter().try_for_each(|hint| writeln!(err, "    {DIM}hint{DIM:#}: {hint}"))?;
+        }
+        self.passed_over(&mut err, lineage)
+    }
+
+    fn chain_lines(&self, out: &mut dyn io::Write, lineage: &Lineage) -> io::Result<()> {
+        for hop in &lineage.hops {
+            if let (Some(level), Some(next)) = (hop.level, &hop.next_level) {
+                writeln!(out, "  {}: {level}, not the next: {next}", Printable(&hop.name))?;
+            }
+            for note in &hop.notes {
+                writeln!(
+                    out,
+                    "  {YELLOW}note{YELLOW:#}: {}: {}",
+                    Printable(&hop.name),
+                    Printable(note)
+                )?;
+            }
+        }
+        let levels: Vec<String> =
+            lineage.levels.iter().map(|(level, count)| format!("{count} × {level}")).collect();
+        writeln!(out, "  levels     {}", levels.join(", "))?;
+        writeln!(out, "  weakest    {}", lineage.weakest)?;
+        self.passed_over(out, lineage)
+    }
+
+    fn passed_over(&self, out: &mut dyn io::Write, lineage: &Lineage) -> io::Result<()> {
+        let lines = &lineage.passed_over;
+        let shown = if self.verbose { lines.len() } else { SHOWN };
+        for line in lines.iter().take(shown) {
+            writeln!(out, "  {YELLOW}note{YELLOW:#}: {}", Printable(line))?;
+        }
+        match lines.len().saturating_sub(shown) {
+            0 => Ok(()),
+            more => writeln!(out, "  and {more} more lines without effect (-v shows all)"),
+        }
     }
 
     /// Shows what is about to be published for ever, and asks unless it was agreed to.
@@ -312,6 +401,16 @@ fn verdict_of(failure: &Failure) -> Verdict {
 fn is_broken_pipe(problem: &Problem) -> bool {
     matches!(problem, Problem::Failure(Failure::Fault(bulla::Fault::Io { source, path, .. }))
         if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == "standard output")
+}
+
+/// One object as text. What could act on a terminal is written as an escape.
+pub(crate) fn to_json(object: &impl Serialize) -> io::Result<String> {
+    let mut out = Vec::new();
+    let pretty = serde_json::ser::PrettyFormatter::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safe(pretty));
+    object.serialize(&mut serializer).map_err(io::Error::from)?;
+    out.push(b'\n');
+    String::from_utf8(out).map_err(io::Error::other)
 }
 
 /// One object on standard output. What could act on a terminal is written as an escape.

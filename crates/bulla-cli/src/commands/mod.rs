@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod digest;
 pub(crate) mod inspect;
 pub(crate) mod key;
+pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod sign;

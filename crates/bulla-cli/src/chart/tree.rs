@@ -1,0 +1,37 @@
+//! A tree for the terminal: the model first, what went into it below.
+
+use bulla::lineage::Lineage;
+use termtree::Tree;
+
+use super::{Look, level, links, made_by, name, role, standing};
+
+/// Draws it. A hop that was drawn already is only named.
+pub(crate) fn draw(lineage: &Lineage) -> String {
+    let mut drawn = vec![false; lineage.hops.len()];
+    branch(lineage, 0, &mut drawn).to_string()
+}
+
+fn branch(lineage: &Lineage, index: usize, drawn: &mut [bool]) -> Tree<String> {
+    let Some(hop) = lineage.hops.get(index) else { return Tree::new(String::new()) };
+    let again = drawn.get(index).copied().unwrap_or(true);
+    drawn.get_mut(index).into_iter().for_each(|drawn| *drawn = true);
+    if again {
+        return Tree::new(format!("{} ({}, as above)", name(hop), role(hop)));
+    }
+    let mark = match Look::of(hop) {
+        Look::Good => "",
+        Look::Weak => "? ",
+        Look::Bad => "✗ ",
+    };
+    let words = [made_by(hop), level(hop), standing(hop)];
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let root = match hop.role {
+        None => format!("{mark}{}: {}", name(hop), words.join(", ")),
+        Some(_) => format!("{mark}{} ({}): {}", name(hop), role(hop), words.join(", ")),
+    };
+    let mut tree = Tree::new(root);
+    for link in links(lineage).into_iter().filter(|link| link.child == index) {
+        tree.push(branch(lineage, link.parent, drawn));
+    }
+    tree
+}

@@ -1,0 +1,164 @@
+//! `bulla lineage`
+
+use std::path::{Path, PathBuf};
+
+use bulla::lineage::{Held, Lineage, Options, walk};
+use bulla::{Access, Existing, Limits, Printable};
+use bulla_policy::TrustFile;
+use clap::{Args, ValueEnum, ValueHint};
+use serde::Serialize;
+
+use crate::arguments::WorkArguments;
+use crate::chart;
+use crate::problem::{Outcome, Problem, Verdict};
+use crate::ui::Ui;
+
+/// Show where a model came from, link by link
+///
+/// Walks from the model to its base models, adapters and data, and checks each of them: that its files are what was signed, that
+/// a signed provenance says how it was made, that whoever signed may say so, and that digests meet. A trust file names who may sign what.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The directory or file to look at
+    #[arg(value_hint = ValueHint::AnyPath)]
+    model: PathBuf,
+    #[command(flatten)]
+    chain: ChainArguments,
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "tree")]
+    format: Format,
+    /// Where to write it [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    work: WorkArguments,
+}
+
+/// How a chain is walked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The chain")]
+pub(crate) struct ChainArguments {
+    /// Who may sign what: a trust file (docs/lineage.md)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trust: PathBuf,
+    /// A folder in which ancestors lie; may be repeated [default: the folder that MODEL lies in]
+    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    folders: Vec<PathBuf>,
+    /// Believe ancestors' signatures without reading their files
+    #[arg(long)]
+    parents_by_signature: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A tree, with what is wrong
+    Tree,
+    /// What --json prints
+    Json,
+    /// Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A drawing
+    Svg,
+    /// A page with drawing and details
+    Html,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bulla lineage deployed --trust trust.yaml
+  bulla lineage deployed --trust trust.yaml --in models --parents-by-signature
+  bulla lineage deployed --trust trust.yaml --format html --output lineage.html";
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    command: &'static str,
+    verdict: &'static str,
+    model: String,
+    #[serde(flatten)]
+    lineage: &'a Lineage,
+}
+
+/// A chain that was walked, and by which rules.
+pub(crate) struct Walked {
+    pub(crate) lineage: Lineage,
+    pub(crate) trust: TrustFile,
+}
+
+impl ChainArguments {
+    pub(crate) fn walk(
+        &self,
+        model: &Path,
+        limits: &Limits,
+        work: &WorkArguments,
+        ui: &Ui,
+    ) -> Result<Walked, Problem> {
+        let trust = TrustFile::read(&self.trust, limits)?;
+        // It is opened only when it is looked at: a model that is not there is told at once.
+        bulla::LocalModel::open(model)?;
+        let folders = match self.folders.is_empty() {
+            false => self.folders.clone(),
+            true => parent_of(model).into_iter().collect(),
+        };
+        let held = Held::around(model, &folders, limits)?;
+        let mut options = Options::default();
+        options.measure_parents = !self.parents_by_signature;
+        let bar = ui.bar("hashing");
+        let now = jiff::Timestamp::now();
+        let lineage = walk(held, &trust.rules, options, now, limits, work.work(&bar))?;
+        Ok(Walked { lineage, trust })
+    }
+}
+
+/// The folder that a model lies in.
+fn parent_of(model: &Path) -> Option<PathBuf> {
+    Some(match model.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && model.file_name().is_some() => {
+            parent.to_owned()
+        }
+        _ if model.file_name().is_some() => PathBuf::from("."),
+        _ => model.canonicalize().ok()?.parent()?.to_owned(),
+    })
+}
+
+pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    let limits = arguments.work.limits();
+    let Walked { lineage, .. } =
+        arguments.chain.walk(&arguments.model, &limits, &arguments.work, ui)?;
+    let verdict = if lineage.stands { Verdict::Yes } else { Verdict::No };
+    let model = arguments.model.display().to_string();
+    let report = Report {
+        command: "lineage",
+        verdict: if lineage.stands { "verified" } else { "refused" },
+        model: model.clone(),
+        lineage: &lineage,
+    };
+    let broken = |_| Problem::from(bulla::Fault::Bug { what: "the chart cannot be drawn" });
+    let drawn = match arguments.format {
+        Format::Tree => None,
+        Format::Json => Some(crate::ui::to_json(&report)?),
+        Format::Dot => Some(chart::dot::draw(&lineage)),
+        Format::Mermaid => Some(chart::mermaid::draw(&lineage)),
+        Format::Svg => Some(chart::svg::draw(&lineage).map_err(broken)?),
+        Format::Html => Some(chart::html::draw(&lineage).map_err(broken)?),
+    };
+    if let Some(path) = &arguments.output {
+        let text = drawn.unwrap_or_else(|| chart::tree::draw(&lineage));
+        bulla::store(path, text.as_bytes(), Access::Public, Existing::Replace)?;
+        ui.lineage(&report, &model, &lineage, None)?;
+        return Ok(verdict);
+    }
+    match drawn {
+        Some(text) if !ui.is_json() => {
+            use std::io::Write as _;
+            std::io::stdout().write_all(text.as_bytes())?;
+            if !lineage.stands {
+                ui.refusals(&Printable(&model).to_string(), &lineage)?;
+            }
+        }
+        _ => ui.lineage(&report, &model, &lineage, Some(&chart::tree::draw(&lineage)))?,
+    }
+    Ok(verdict)
+}

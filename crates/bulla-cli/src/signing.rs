@@ -8,8 +8,8 @@ use bulla::inspect::CertificateDescription;
 use bulla::report::{EvidenceReport, SignedByReport};
 use bulla::sign::{Signed, ToSign};
 use bulla::{
-    Certificate, CertificateSigner, Fault, IdentityRule, KeySigner, Limits, Signer, SigstoreRoot,
-    Trust,
+    Certificate, CertificateSigner, Fault, IdentityRule, KeySigner, Limits, PublicKey, Signer,
+    SigstoreRoot, Trust,
 };
 use bulla_signers::{
     Client, Interaction, Keyless, Log, RekorVersion, Services, Token, TokenSource, WithLog,
@@ -87,9 +87,17 @@ impl From<Version> for RekorVersion {
 
 /// What signs, and what is said of it afterwards.
 pub(crate) enum TheSigner<'a> {
-    /// The root, if one was named, is that of the log which the signature was recorded in.
-    Key(Box<dyn Signer>, Option<Box<CertificateDescription>>, Option<SigstoreRoot>),
+    Key(Box<WithKey>),
     Identity(Box<Identity<'a>>),
+}
+
+/// Signs with a key that was named.
+pub(crate) struct WithKey {
+    signer: Box<dyn Signer>,
+    public: PublicKey,
+    certificate: Option<CertificateDescription>,
+    /// That of the log which the signature was recorded in, if one was named.
+    root: Option<SigstoreRoot>,
 }
 
 /// Signs with whoever's identity a token says, once everything has been measured: tokens and certificates live
@@ -110,13 +118,14 @@ impl SignerArguments {
             return Ok(TheSigner::Identity(Box::new(self.identity(limits, ui)?)));
         };
         let key = key.key_pair(limits, &self.password)?;
-        let (mut signer, description): (Box<dyn Signer>, _) = match &self.certificate {
+        let public = key.public().clone();
+        let (mut signer, certificate): (Box<dyn Signer>, _) = match &self.certificate {
             None => (Box::new(KeySigner::new(key)), None),
             Some(path) => {
                 let mut chain = keys::certificates(std::slice::from_ref(path), limits)?;
                 chain.extend(keys::certificates(&self.chain, limits)?);
                 let leaf = chain.remove(0);
-                let description = Box::new(CertificateDescription::of(&leaf));
+                let description = CertificateDescription::of(&leaf);
                 let signer = CertificateSigner::new(key, leaf, chain, jiff::Timestamp::now())
                     .map_err(|refusal| Problem::about(path.display().to_string(), refusal))?;
                 (Box::new(signer), Some(description))
@@ -143,7 +152,7 @@ impl SignerArguments {
             true => Some(self.root.read(limits, ui)?),
             false => None,
         };
-        Ok(TheSigner::Key(signer, description, root))
+        Ok(TheSigner::Key(Box::new(WithKey { signer, public, certificate, root })))
     }
 
     fn identity<'a>(&self, limits: &Limits, ui: &'a Ui) -> Result<Identity<'a>, Problem> {
@@ -210,7 +219,7 @@ impl SignerArguments {
 impl TheSigner<'_> {
     pub(crate) fn as_signer(&self) -> &dyn Signer {
         match self {
-            Self::Key(signer, ..) => &**signer,
+            Self::Key(with) => &*with.signer,
             Self::Identity(identity) => &**identity,
         }
     }
@@ -223,17 +232,19 @@ impl TheSigner<'_> {
         verify: impl FnOnce(&Trust) -> Result<(SignedByReport, Vec<EvidenceReport>), bulla::Failure>,
     ) -> Result<(SignedByReport, Vec<EvidenceReport>), Problem> {
         match self {
-            Self::Key(_, _, Some(root)) => {
-                let trust = Trust::keys(vec![key.clone()])?.with_time_of(root.clone());
-                verify(&trust).map_err(|failure| not_held(failure, root.name()))
-            }
-            Self::Key(..) => Ok((
-                SignedByReport::Key {
-                    algorithm: key.algorithm().name(),
-                    key: key.fingerprint().to_string(),
-                },
-                Vec::new(),
-            )),
+            Self::Key(with) => match &with.root {
+                Some(root) => {
+                    let trust = Trust::keys(vec![key.clone()])?.with_time_of(root.clone());
+                    verify(&trust).map_err(|failure| not_held(failure, root.name()))
+                }
+                None => Ok((
+                    SignedByReport::Key {
+                        algorithm: key.algorithm().name(),
+                        key: key.fingerprint().to_string(),
+                    },
+                    Vec::new(),
+                )),
+            },
             Self::Identity(identity) => {
                 let trust = identity.trust()?;
                 let url = identity.services.certificate_authorities.join(", ");
@@ -244,8 +255,16 @@ impl TheSigner<'_> {
 
     pub(crate) fn certificate(&self) -> Option<CertificateDescription> {
         match self {
-            Self::Key(_, description, _) => description.as_deref().cloned(),
+            Self::Key(with) => with.certificate.clone(),
             Self::Identity(identity) => identity.certificate.get().map(CertificateDescription::of),
+        }
+    }
+
+    /// The signer's own key, if signatures by it name the bare key.
+    pub(crate) fn bare_key(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Key(with) if with.certificate.is_none() => Some(&with.public),
+            _ => None,
         }
     }
 

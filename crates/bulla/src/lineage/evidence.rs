@@ -75,9 +75,24 @@ pub(super) struct Signature {
 
 /// A statement by somebody who may make it.
 #[derive(Debug)]
-pub(super) struct Stated {
-    pub(super) claim: Authenticated<Attestation>,
-    pub(super) parties: BTreeSet<String>,
+#[non_exhaustive]
+pub struct Stated {
+    /// The statement.
+    pub claim: Authenticated<Attestation>,
+    /// The parties that signed it, of those who may.
+    pub parties: BTreeSet<String>,
+}
+
+/// The statements that count, each once; and in words what was passed over.
+#[must_use]
+pub fn counting(
+    held: Vec<Held>,
+    rules: &Rules,
+    now: Timestamp,
+    limits: &Limits,
+) -> (Vec<Stated>, Vec<String>) {
+    let evidence = Evidence::gather(held, rules, now, limits);
+    (evidence.statements, evidence.passed_over)
 }
 
 /// Everything at hand.

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use evidence::{Files, Held};
+pub use evidence::{Files, Held, Stated, counting};
 pub use walk::resource_uri;
 
 pub use rules::{Builder, Level, MAY_SIGN_MODELS, Party, Rules, Unverified, Verifier};

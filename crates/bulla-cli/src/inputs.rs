@@ -1,0 +1,332 @@
+//! What went into a model: found, measured, and its signature checked on the spot.
+
+use std::path::{Path, PathBuf};
+
+use bulla::report::Digests;
+use bulla::sign::Known;
+use bulla::statement::build::Role;
+use bulla::statement::descriptor::{DigestSet, ROLE, ResourceDescriptor};
+use bulla::{
+    Digest, Failure, HashAlgorithm, Limits, LocalModel, ModelDigests, Options, Printable,
+    PublicKey, Reason, Recipe, Refusal, Trust, UnverifiedBundle, VerifiedModel,
+};
+use bulla_policy::TrustFile;
+use clap::{Args, ValueHint};
+
+use crate::arguments::WorkArguments;
+use crate::files;
+use crate::keys::KeyReference;
+use crate::problem::Problem;
+use crate::ui::Ui;
+
+/// Whose signatures of models and data are believed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Whom to believe")]
+pub(crate) struct BelieveArguments {
+    /// Believe the signatures of parties that this trust file lets sign models (docs/lineage.md)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trust: Option<PathBuf>,
+    /// Believe the signatures by this public key, too; may be repeated. Your own key is believed in any case
+    #[arg(long, value_name = "KEY")]
+    input_key: Vec<KeyReference>,
+}
+
+/// The same, read.
+pub(crate) struct Believed {
+    trusts: Vec<Trust>,
+    pub(crate) file: Option<TrustFile>,
+}
+
+impl BelieveArguments {
+    pub(crate) fn read(
+        &self,
+        own: Option<&PublicKey>,
+        limits: &Limits,
+    ) -> Result<Believed, Problem> {
+        let file = self.trust.as_deref().map(|path| TrustFile::read(path, limits)).transpose()?;
+        let mut trusts = Vec::new();
+        for key in &self.input_key {
+            trusts.push(Trust::keys(vec![key.public_key(limits)?])?);
+        }
+        if let Some(own) = own {
+            trusts.push(Trust::keys(vec![own.clone()])?);
+        }
+        let parties = file.iter().flat_map(|file| &file.rules.parties);
+        let sign_models = parties.filter(|p| p.may_sign.contains(bulla::lineage::MAY_SIGN_MODELS));
+        trusts.extend(sign_models.map(|party| party.trust.clone()));
+        Ok(Believed { trusts, file })
+    }
+}
+
+/// A model or data that was looked at.
+pub(crate) struct Looked {
+    pub(crate) name: String,
+    pub(crate) model: ModelDigests,
+    pub(crate) recipe: Recipe,
+    pub(crate) digests: Digests,
+    /// Its signature, if that was checked: the file's digest.
+    pub(crate) signature: Option<Digest>,
+}
+
+impl Looked {
+    pub(crate) fn descriptor(&self) -> ResourceDescriptor {
+        self.model.descriptor(&self.name, Some(&self.recipe))
+    }
+
+    /// Whether its signature leaves `claims.jsonl` out; `None` if it has none.
+    pub(crate) fn leaves_claims_out(&self) -> Option<bool> {
+        self.signature.map(|_| self.recipe.ignore.contains(bulla::model::CLAIMS_NAME))
+    }
+}
+
+impl Believed {
+    /// Checks a model that has a signature; `None` if it has none.
+    pub(crate) fn verified(
+        &self,
+        path: &Path,
+        limits: &Limits,
+        work: &WorkArguments,
+        ui: &Ui,
+    ) -> Result<Option<Looked>, Problem> {
+        let source = LocalModel::open(path)?;
+        let signature = files::signature_of(path);
+        let Some(bytes) = files::read_found(&signature, limits.bundle_bytes)? else {
+            return Ok(None);
+        };
+        let about = |failure: Failure| Problem::about(path.display().to_string(), failure);
+        let options = Options {
+            signature_path: files::inside(path, &signature),
+            ..Options::default()
+        };
+        let bar = ui.bar("hashing");
+        let verified = self.verify(&bytes, |claim| {
+            claim.check(source, &options, limits, work.work(&bar))
+        }, limits);
+        let verified: VerifiedModel<LocalModel> = verified.map_err(about)?;
+        let claim = verified.claim().value();
+        let no_names = || about(Reason::BindsNoNames.into());
+        Ok(Some(Looked {
+            name: verified.manifest().name.clone(),
+            model: ModelDigests::of_claim(claim).ok_or_else(no_names)?,
+            recipe: claim.recipe.clone(),
+            digests: Digests::of_claim(claim, verified.manifest()),
+            signature: Some(Digest::sha256(&bytes)),
+        }))
+    }
+
+    /// Takes a model's digests from its signature, without the model: for what is too large or too far to be read.
+    pub(crate) fn by_signature(&self, path: &Path, limits: &Limits) -> Result<ResourceDescriptor, Problem> {
+        let bytes = files::read(path, limits.bundle_bytes)?;
+        let about = |failure: Failure| Problem::about(path.display().to_string(), failure);
+        self.verify(
+            &bytes,
+            |claim| {
+                let claim = claim.value();
+                let digests = ModelDigests::of_claim(claim).ok_or(Reason::BindsNoNames)?;
+                Ok(digests.descriptor(&claim.subject, Some(&claim.recipe)))
+            },
+            limits,
+        )
+        .map_err(about)
+    }
+
+    /// Authenticates a model's signature by whoever is believed, and goes on with what they signed.
+    fn verify<T>(
+        &self,
+        bytes: &[u8],
+        go_on: impl FnOnce(bulla::Authenticated<bulla::OmsClaim>) -> Result<T, Failure>,
+        limits: &Limits,
+    ) -> Result<T, Failure> {
+        let bundle = UnverifiedBundle::parse(bytes, limits)?;
+        let mut reasons = Vec::new();
+        for trust in &self.trusts {
+            match bundle.clone().authenticate(trust, jiff::Timestamp::now(), limits) {
+                Ok(payload) => return go_on(payload.decode()?),
+                Err(refusal) => reasons.extend(refusal.reasons().cloned()),
+            }
+        }
+        // That it is not by each of many others says nothing.
+        reasons.retain(|reason| {
+            !matches!(reason, Reason::OtherMethod { .. } | Reason::WrongKeyHint { .. })
+        });
+        let nobody = Reason::NotByAnyParty { method: bundle.material().method() };
+        Err(Refusal::from_reasons(reasons).unwrap_or_else(|| nobody.into()).into())
+    }
+}
+
+/// Measures a model that nobody signed, or whose signature is not looked at.
+pub(crate) fn measured(
+    path: &Path,
+    recipe: &Recipe,
+    limits: &Limits,
+    work: &WorkArguments,
+    ui: &Ui,
+) -> Result<Looked, Problem> {
+    let source = LocalModel::open(path)?;
+    let bar = ui.bar("hashing");
+    let manifest =
+        bulla::sign::measure(&source, recipe, Known::Nothing, limits, work.work(&bar))
+            .map_err(|failure| Problem::about(path.display().to_string(), failure))?;
+    Ok(Looked {
+        name: manifest.name.clone(),
+        model: ModelDigests::of(&manifest),
+        recipe: manifest.recipe.clone(),
+        digests: Digests::of(&manifest),
+        signature: None,
+    })
+}
+
+/// The flags that name what went in.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "What went in")]
+pub(crate) struct DataArguments {
+    /// What it was trained on: a directory or file, which is measured, or a URI, with '#oms:HEX,oms-manifest-v1:HEX' or '#sha256:HEX' if its
+    /// digests are known; may be repeated
+    #[arg(long, value_name = "DATA", alias = "input")]
+    pub(crate) dataset: Vec<String>,
+    /// The same, by its signature alone: a data lake that is not read again; may be repeated
+    #[arg(long, value_name = "SIGNATURE", value_hint = ValueHint::FilePath)]
+    pub(crate) dataset_by_signature: Vec<PathBuf>,
+    /// A file with hyperparameters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) hyperparameters: Option<PathBuf>,
+}
+
+/// Looks at inputs, one after another.
+pub(crate) struct Inputs<'a> {
+    pub(crate) believed: &'a Believed,
+    pub(crate) limits: &'a Limits,
+    pub(crate) work: &'a WorkArguments,
+    pub(crate) ui: &'a Ui,
+}
+
+impl Inputs<'_> {
+    /// A model: its signature has to hold.
+    pub(crate) fn model(&self, role: Role, given: &str) -> Result<Vec<ResourceDescriptor>, Problem> {
+        if let Some(uri) = as_uri(given) {
+            let descriptor = of_uri(given, uri)?;
+            if ModelDigests::read(&descriptor).is_err() {
+                return Err(Problem::usage(
+                    format!("{} has no digests, so that it could be any model", Printable(given)),
+                    "add them: '#oms:HEX,oms-manifest-v1:HEX', which 'bulla digest' prints for a copy; or give the path of a signed copy",
+                ));
+            }
+            return Ok(vec![with_role(descriptor, role)]);
+        }
+        let path = Path::new(given);
+        let looked = self.believed.verified(path, self.limits, self.work, self.ui)?;
+        let looked = looked.ok_or_else(|| {
+            let path = files::signature_of(path).display().to_string();
+            Problem::about(given, Reason::NoSignature { path })
+        })?;
+        Ok(self.described(role, path, &looked))
+    }
+
+    /// Data: what is signed by somebody believed is checked; anything else is measured.
+    pub(crate) fn data(&self, role: Role, given: &str) -> Result<Vec<ResourceDescriptor>, Problem> {
+        if let Some(uri) = as_uri(given) {
+            let descriptor = of_uri(given, uri)?;
+            if descriptor.digest.is_empty() {
+                let shown = Printable(given);
+                self.ui.note(&format!("{shown} has no digests: which data it was cannot be checked later"));
+            }
+            return Ok(vec![with_role(descriptor, role)]);
+        }
+        let path = Path::new(given);
+        let looked = match self.believed.verified(path, self.limits, self.work, self.ui) {
+            Ok(Some(looked)) => looked,
+            Ok(None) => measured(path, &Recipe::default(), self.limits, self.work, self.ui)?,
+            // Somebody else's signature is no reason not to train on data; that it does not fit them is one.
+            Err(problem) if is_by_others(&problem) => {
+                let shown = Printable(given);
+                self.ui.note(&format!("the signature of {shown} is by nobody whom you named, and was not looked at"));
+                measured(path, &Recipe::default(), self.limits, self.work, self.ui)?
+            }
+            Err(problem) => return Err(problem),
+        };
+        Ok(self.described(role, path, &looked))
+    }
+
+    fn described(&self, role: Role, path: &Path, looked: &Looked) -> Vec<ResourceDescriptor> {
+        let mut all = vec![with_role(looked.descriptor(), role)];
+        if let Some(signature) = &looked.signature {
+            let file = files::signature_of(path);
+            let file = file.file_name().unwrap_or_default().to_string_lossy();
+            let name = match path.is_dir() {
+                true => format!("{}/{file}", looked.name),
+                false => file.into_owned(),
+            };
+            all.push(with_role(ResourceDescriptor::of_file(&name, signature), Role::Signature));
+        }
+        all
+    }
+
+    pub(crate) fn all(&self, arguments: &DataArguments) -> Result<Vec<ResourceDescriptor>, Problem> {
+        let mut all = Vec::new();
+        for given in &arguments.dataset {
+            all.extend(self.data(Role::TrainingData, given)?);
+        }
+        for path in &arguments.dataset_by_signature {
+            let data = self.believed.by_signature(path, self.limits)?;
+            all.push(with_role(data, Role::TrainingData));
+        }
+        if let Some(path) = &arguments.hyperparameters {
+            let descriptor = file(path)?;
+            all.push(with_role(descriptor, Role::Hyperparameters));
+        }
+        Ok(all)
+    }
+}
+
+/// A small file by the SHA-256 of its bytes.
+pub(crate) fn file(path: &Path) -> Result<ResourceDescriptor, Problem> {
+    let digest = bulla::FileHashes::of_file(path)?;
+    Ok(ResourceDescriptor::of_file(&path.to_string_lossy(), &digest))
+}
+
+fn is_by_others(problem: &Problem) -> bool {
+    let Problem::About { failure: Failure::Refused(refusal), .. } = problem else { return false };
+    refusal.reasons().all(|reason| matches!(reason, Reason::NotByAnyParty { .. }))
+}
+
+pub(crate) fn with_role(descriptor: ResourceDescriptor, role: Role) -> ResourceDescriptor {
+    descriptor.annotated(ROLE, role.name())
+}
+
+/// The URI in what was given, if it is none of a file: `pkg:…`, `s3://…`.
+fn as_uri(given: &str) -> Option<&str> {
+    let (scheme, _) = given.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let uri = given.split_once('#').map_or(given, |(uri, _)| uri);
+    (is_scheme && !Path::new(given).exists()).then_some(uri)
+}
+
+/// `URI#oms:HEX,oms-manifest-v1:HEX`, or with `sha256:HEX`.
+fn of_uri(given: &str, uri: &str) -> Result<ResourceDescriptor, Problem> {
+    let mut digest = DigestSet::new();
+    let list = given.split_once('#').map(|(_, list)| list);
+    for one in list.into_iter().flat_map(|list| list.split(',')) {
+        let read = one.split_once(':').and_then(|(kind, hex)| {
+            let key = match kind {
+                "oms" | "sha256" => "sha256",
+                "oms-manifest-v1" => "omsManifestV1",
+                _ => return None,
+            };
+            Digest::from_hex(HashAlgorithm::Sha256, hex).map(|digest| (key, digest))
+        });
+        let Some((key, value)) = read else {
+            return Err(Problem::usage(
+                format!("{}: {} is no digest", Printable(given), Printable(one)),
+                "write it as oms:HEX, oms-manifest-v1:HEX or sha256:HEX, with commas between",
+            ));
+        };
+        digest.insert(key.to_owned(), value.to_hex());
+    }
+    // The last part of it is what a person would call it: `pkg:huggingface/org/name@revision`.
+    let name = uri.rsplit(['/', ':']).next().unwrap_or(uri);
+    let name = name.split('@').next().unwrap_or(name).to_owned();
+    let uri = uri.to_owned();
+    Ok(ResourceDescriptor { name, uri, digest, ..ResourceDescriptor::default() })
+}

@@ -1,0 +1,28 @@
+//! Caps on everything that a model decides about itself.
+
+/// Bytes of a safetensors header: the format's own cap.
+pub(crate) const HEADER_BYTES: u64 = 100_000_000;
+/// Bytes of all headers of a model together, which are held in memory.
+pub(crate) const ALL_HEADERS_BYTES: u64 = 256_000_000;
+/// Dimensions of a tensor. PyTorch and NumPy have at most 64.
+pub(crate) const DIMENSIONS: usize = 64;
+/// Entries of a model's directories.
+pub(crate) const ENTRIES: usize = 200_000;
+/// Directories below one another.
+pub(crate) const DEPTH: usize = 32;
+/// Bytes of an index of shards.
+pub(crate) const INDEX_BYTES: u64 = HEADER_BYTES;
+/// Bytes of a `config.json` whose fields are looked at.
+pub(crate) const CONFIG_BYTES: u64 = 16 << 20;
+/// Differences that a report lists; it counts the others.
+pub(crate) const DIFFERENCES: usize = 100;
+/// Files of a model that are open at once.
+pub(crate) const OPEN_FILES: usize = 64;
+/// Elements that are converted between two reads: both sides fit a core's second cache.
+pub(crate) const ELEMENTS: usize = 64 << 10;
+/// Bytes that are read at once of a file that is only compared or copied.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// Names that a temporary directory may try.
+pub(crate) const TEMPORARY_NAMES: u32 = 100;
+/// Characters of somebody else's text that are repeated in a message.
+pub(crate) const QUOTED_CHARS: usize = 300;

@@ -106,7 +106,9 @@ mod tests {
             assert_eq!(serde_json::from_str::<Conversion>(&json).unwrap(), conversion);
         }
         assert!("F32-to-F16".parse::<Conversion>().is_err());
-        assert!("f16-to-bf16".parse::<Conversion>().unwrap_err().to_string().contains("f16-to-bf16"));
+        assert!(
+            "f16-to-bf16".parse::<Conversion>().unwrap_err().to_string().contains("f16-to-bf16")
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 /// Bytes of a safetensors header: the format's own cap.
 pub(crate) const HEADER_BYTES: u64 = 100_000_000;
 /// Bytes of all headers of a model together, which are held in memory.
-pub(crate) const ALL_HEADERS_BYTES: u64 = 256_000_000;
+pub(crate) const ALL_HEADERS_BYTES: u64 = 128_000_000;
 /// Dimensions of a tensor. PyTorch and NumPy have at most 64.
 pub(crate) const DIMENSIONS: usize = 64;
 /// Entries of a model's directories.
@@ -18,9 +18,7 @@ pub(crate) const CONFIG_BYTES: u64 = 16 << 20;
 pub(crate) const DIFFERENCES: usize = 100;
 /// Files of a model that are open at once.
 pub(crate) const OPEN_FILES: usize = 64;
-/// Elements that are converted between two reads: both sides fit a core's second cache.
-pub(crate) const ELEMENTS: usize = 64 << 10;
-/// Bytes that are read at once of a file that is only compared or copied.
+/// Bytes that are read at once, of whole elements: what becomes of them still fits a core's cache.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// Names that a temporary directory may try.
 pub(crate) const TEMPORARY_NAMES: u32 = 100;

@@ -142,7 +142,7 @@ mod tests {
         (2049.0, 0x6800),
         (2051.0, 0x6802),
         (-2049.0, 0xE800),
-        (2049.000_2, 0x6801),
+        (2_049.000_2, 0x6801),
         // The end of the range.
         (65504.0, 0x7BFF),
         (65519.996, 0x7BFF),
@@ -154,7 +154,7 @@ mod tests {
         (f32::NEG_INFINITY, 0xFC00),
         // Subnormals: multiples of 2^-24.
         (6.103_515_6e-5, 0x0400),
-        (6.097_555_2e-5, 0x03FF),
+        (6.097_555e-5, 0x03FF),
         (6.100_535_4e-5, 0x0400), // the tie between the two goes to the even one
         (5.960_464_5e-8, 0x0001),
         (8.940_697e-8, 0x0002),   // 1.5 * 2^-24: to the even one
@@ -261,7 +261,7 @@ mod tests {
             let expected = match (exact - lower.0).total_cmp(&(upper.0 - exact)) {
                 std::cmp::Ordering::Less => lower.1,
                 std::cmp::Ordering::Greater => upper.1,
-                std::cmp::Ordering::Equal if lower.1 % 2 == 0 => lower.1,
+                std::cmp::Ordering::Equal if lower.1.is_multiple_of(2) => lower.1,
                 std::cmp::Ordering::Equal => upper.1,
             };
             assert_eq!(found, expected, "{number:#010x}");

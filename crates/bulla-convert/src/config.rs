@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     const PARENT: &str = r#"{
-  "dtype": "int8", "x": {"dtype": "float32"}, "rope": 1e-05,
+  "dtype": "int8", "x": {"dtype": "float32"}, "y": "float32", "rope": 1e-05,
   "text_config": {"torch_dtype":   "float32", "y": ["float32"]},
   "quantization_config": {"dtype": "float32"},
   "torch_dtype": "float32"

@@ -54,7 +54,8 @@ pub struct Converted {
 ///
 /// # Errors
 /// An [`Error`], and then nothing is left behind: if there is something at `destination`, if the disk is
-/// full, if the parent cannot be read or changes, or if its shards are not one model's.
+/// full, if the parent cannot be read or changes, if its shards are not one model's, or if one shard has more
+/// tensors than a header can list.
 pub fn convert(
     parent: &Model,
     destination: &Path,
@@ -226,7 +227,7 @@ fn write_shard(
 ) -> Result<(), Error> {
     let tensors: Vec<Tensor> = shard.tensors.iter().map(|(tensor, _)| tensor.clone()).collect();
     let header = header::encode(metadata, &tensors);
-    let header = header.map_err(|why| Error::Header { path: path.into(), why })?;
+    let header = header.map_err(|_| Error::ShardTooLarge { shard: shard.name.clone() })?;
     write_file(path, |file| {
         if let Err(e) = file.write_all(&header) {
             return Ok(Err(e));

@@ -13,7 +13,7 @@ use crate::text::Quoted;
 #[non_exhaustive]
 pub enum Error {
     /// The system refused.
-    #[error("cannot {doing} {}: {source}", shown(path))]
+    #[error("cannot {doing} {}: {}", shown(path), io_words(source))]
     Io {
         /// What was tried: `open`, `read`, …
         doing: &'static str,
@@ -135,12 +135,26 @@ pub enum Error {
         /// Of what.
         key: String,
     },
+    /// More tensors in one file than its header can list.
+    #[error("the header of {} would be larger than the format allows", Quoted(shard))]
+    ShardTooLarge {
+        /// The file.
+        shard: String,
+    },
     /// Nothing is overwritten.
     #[error("{} is there already", shown(path))]
     Exists {
         /// Where the result should have gone.
         path: PathBuf,
     },
+}
+
+/// The system's words without Rust's "(os error 2)".
+fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn shown(path: &Path) -> String {
@@ -172,6 +186,7 @@ impl Error {
             Self::TwoIndexes { .. } => "two-indexes",
             Self::SeveralModels { .. } => "several-models",
             Self::MetadataConflict { .. } => "metadata-conflict",
+            Self::ShardTooLarge { .. } => "shard-too-large",
             Self::Exists { .. } => "exists",
         }
     }
@@ -205,6 +220,7 @@ impl Error {
             Self::MetadataConflict { .. } => {
                 "compare the shards as they are: they cannot be split anew"
             }
+            Self::ShardTooLarge { .. } => "give a smaller size of shards",
             Self::Exists { .. } => "give a path where nothing is yet",
         })
     }

@@ -280,3 +280,37 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_cut_short_between_two_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, [1; 100]).unwrap();
+        let (source, files) = Source::open(folder.path(), &|_| false).unwrap();
+        let mut reader = Reader::new(&source, &files);
+        reader.read(0, 0, &mut [0; 50]).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(60).unwrap();
+        assert!(matches!(reader.read(0, 50, &mut [0; 50]), Err(Error::Changed { .. })));
+        assert!(matches!(reader.finish(), Err(Error::Changed { .. })));
+    }
+
+    #[test]
+    fn more_files_than_are_open_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..=OPEN_FILES {
+            std::fs::write(folder.path().join(format!("{n:03}")), n.to_string()).unwrap();
+        }
+        let (source, files) = Source::open(folder.path(), &|_| false).unwrap();
+        let mut reader = Reader::new(&source, &files);
+        for _ in 0..2 {
+            for n in 0..=OPEN_FILES {
+                assert_eq!(reader.read_all(n).unwrap(), n.to_string().as_bytes());
+                assert!(reader.open.len() <= OPEN_FILES);
+            }
+        }
+    }
+}

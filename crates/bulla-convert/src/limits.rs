@@ -11,7 +11,7 @@ pub(crate) const ENTRIES: usize = 200_000;
 /// Directories below one another.
 pub(crate) const DEPTH: usize = 32;
 /// Bytes of an index of shards.
-pub(crate) const INDEX_BYTES: u64 = HEADER_BYTES;
+pub(crate) const INDEX_BYTES: u64 = ALL_HEADERS_BYTES;
 /// Bytes of a `config.json` whose fields are looked at.
 pub(crate) const CONFIG_BYTES: u64 = 16 << 20;
 /// Differences that a report lists; it counts the others.

@@ -186,6 +186,23 @@ fn a_line_taken_out_repeated_or_moved() {
 }
 
 #[test]
+fn a_missing_line_is_called_that() {
+    let (bytes, _) = sample_bytes();
+    let mut without = lines(&bytes);
+    without.remove(4);
+    assert_eq!(refused(&without.concat()), (5, Problem::Sequence { found: 5, expected: 4 }));
+}
+
+#[test]
+fn a_head_with_another_number_of_lines() {
+    let (bytes, head) = sample_bytes();
+    for lines in [head.lines - 1, head.lines + 1] {
+        let wrong = Head { lines, ..head };
+        assert!(matches!(verify(&*bytes, Some(&wrong)), Err(LogError::NotTheHead { .. })));
+    }
+}
+
+#[test]
 fn a_new_end_needs_a_head_to_be_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("training.log");

@@ -2,6 +2,7 @@
 //! its provenance.
 //!
 //! ```text
+//!   environment    the source, the pipeline, the machine and the frameworks
 //!   training_log   a chain of lines that is only appended to; its head stands for all of them
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! The clock and the environment are arguments.
 #![forbid(unsafe_code)]
 
+pub mod environment;
 mod json;
 mod text;
 pub mod training_log;

@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Verify(commands::verify::Arguments),
     Digest(commands::digest::Arguments),
     Inspect(commands::inspect::Arguments),
+    Attest(commands::attest::Arguments),
     Lineage(commands::lineage::Arguments),
     Blob(commands::blob::Arguments),
     Key(commands::key::Arguments),

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla::report::Digests;
 use bulla::sign::Known;
 use bulla::statement::build::Role;
 use bulla::statement::descriptor::{DigestSet, ROLE, ResourceDescriptor};
@@ -63,7 +62,6 @@ pub(crate) struct Looked {
     pub(crate) name: String,
     pub(crate) model: ModelDigests,
     pub(crate) recipe: Recipe,
-    pub(crate) digests: Digests,
     /// Its signature, if that was checked: the file's digest.
     pub(crate) signature: Option<Digest>,
 }
@@ -94,14 +92,14 @@ impl Believed {
             return Ok(None);
         };
         let about = |failure: Failure| Problem::about(path.display().to_string(), failure);
-        let options = Options {
-            signature_path: files::inside(path, &signature),
-            ..Options::default()
-        };
+        let options =
+            Options { signature_path: files::inside(path, &signature), ..Options::default() };
         let bar = ui.bar("hashing");
-        let verified = self.verify(&bytes, |claim| {
-            claim.check(source, &options, limits, work.work(&bar))
-        }, limits);
+        let verified = self.verify(
+            &bytes,
+            |claim| claim.check(source, &options, limits, work.work(&bar)),
+            limits,
+        );
         let verified: VerifiedModel<LocalModel> = verified.map_err(about)?;
         let claim = verified.claim().value();
         let no_names = || about(Reason::BindsNoNames.into());
@@ -109,13 +107,33 @@ impl Believed {
             name: verified.manifest().name.clone(),
             model: ModelDigests::of_claim(claim).ok_or_else(no_names)?,
             recipe: claim.recipe.clone(),
-            digests: Digests::of_claim(claim, verified.manifest()),
             signature: Some(Digest::sha256(&bytes)),
         }))
     }
 
+    /// Whether a model's signature leaves its claims out; `None` if it has none.
+    pub(crate) fn leaves_claims_out(
+        &self,
+        path: &Path,
+        limits: &Limits,
+    ) -> Result<Option<bool>, Problem> {
+        let signature = files::signature_of(path);
+        let Some(bytes) = files::read_found(&signature, limits.bundle_bytes)? else {
+            return Ok(None);
+        };
+        let left_out = |claim: bulla::Authenticated<bulla::OmsClaim>| {
+            Ok(claim.value().recipe.ignore.contains(bulla::model::CLAIMS_NAME))
+        };
+        let read = self.verify(&bytes, left_out, limits);
+        Ok(Some(read.map_err(|failure| Problem::about(path.display().to_string(), failure))?))
+    }
+
     /// Takes a model's digests from its signature, without the model: for what is too large or too far to be read.
-    pub(crate) fn by_signature(&self, path: &Path, limits: &Limits) -> Result<ResourceDescriptor, Problem> {
+    pub(crate) fn by_signature(
+        &self,
+        path: &Path,
+        limits: &Limits,
+    ) -> Result<ResourceDescriptor, Problem> {
         let bytes = files::read(path, limits.bundle_bytes)?;
         let about = |failure: Failure| Problem::about(path.display().to_string(), failure);
         self.verify(
@@ -164,14 +182,12 @@ pub(crate) fn measured(
 ) -> Result<Looked, Problem> {
     let source = LocalModel::open(path)?;
     let bar = ui.bar("hashing");
-    let manifest =
-        bulla::sign::measure(&source, recipe, Known::Nothing, limits, work.work(&bar))
-            .map_err(|failure| Problem::about(path.display().to_string(), failure))?;
+    let manifest = bulla::sign::measure(&source, recipe, Known::Nothing, limits, work.work(&bar))
+        .map_err(|failure| Problem::about(path.display().to_string(), failure))?;
     Ok(Looked {
         name: manifest.name.clone(),
         model: ModelDigests::of(&manifest),
         recipe: manifest.recipe.clone(),
-        digests: Digests::of(&manifest),
         signature: None,
     })
 }
@@ -202,7 +218,11 @@ pub(crate) struct Inputs<'a> {
 
 impl Inputs<'_> {
     /// A model: its signature has to hold.
-    pub(crate) fn model(&self, role: Role, given: &str) -> Result<Vec<ResourceDescriptor>, Problem> {
+    pub(crate) fn model(
+        &self,
+        role: Role,
+        given: &str,
+    ) -> Result<Vec<ResourceDescriptor>, Problem> {
         if let Some(uri) = as_uri(given) {
             let descriptor = of_uri(given, uri)?;
             if ModelDigests::read(&descriptor).is_err() {
@@ -228,7 +248,9 @@ impl Inputs<'_> {
             let descriptor = of_uri(given, uri)?;
             if descriptor.digest.is_empty() {
                 let shown = Printable(given);
-                self.ui.note(&format!("{shown} has no digests: which data it was cannot be checked later"));
+                self.ui.note(&format!(
+                    "{shown} has no digests: which data it was cannot be checked later"
+                ));
             }
             return Ok(vec![with_role(descriptor, role)]);
         }
@@ -239,7 +261,9 @@ impl Inputs<'_> {
             // Somebody else's signature is no reason not to train on data; that it does not fit them is one.
             Err(problem) if is_by_others(&problem) => {
                 let shown = Printable(given);
-                self.ui.note(&format!("the signature of {shown} is by nobody whom you named, and was not looked at"));
+                self.ui.note(&format!(
+                    "the signature of {shown} is by nobody whom you named, and was not looked at"
+                ));
                 measured(path, &Recipe::default(), self.limits, self.work, self.ui)?
             }
             Err(problem) => return Err(problem),
@@ -261,7 +285,10 @@ impl Inputs<'_> {
         all
     }
 
-    pub(crate) fn all(&self, arguments: &DataArguments) -> Result<Vec<ResourceDescriptor>, Problem> {
+    pub(crate) fn all(
+        &self,
+        arguments: &DataArguments,
+    ) -> Result<Vec<ResourceDescriptor>, Problem> {
         let mut all = Vec::new();
         for given in &arguments.dataset {
             all.extend(self.data(Role::TrainingData, given)?);
@@ -280,8 +307,18 @@ impl Inputs<'_> {
 
 /// A small file by the SHA-256 of its bytes.
 pub(crate) fn file(path: &Path) -> Result<ResourceDescriptor, Problem> {
-    let digest = bulla::FileHashes::of_file(path)?;
-    Ok(ResourceDescriptor::of_file(&path.to_string_lossy(), &digest))
+    use std::io::Read as _;
+    let fault = |e| bulla::Fault::io("read", path, e);
+    let mut file = std::fs::File::open(path).map_err(fault)?;
+    let mut hasher = HashAlgorithm::Sha256.hasher();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(fault)? {
+            0 => break,
+            read => hasher.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+    Ok(ResourceDescriptor::of_file(&path.to_string_lossy(), &hasher.finish()))
 }
 
 fn is_by_others(problem: &Problem) -> bool {

@@ -53,14 +53,26 @@ fn built_with(package: &str) -> BTreeSet<String> {
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 7] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("bulla-hash", &[]),
     ("bulla-convert", &[]),
     ("bulla", &["bulla-hash"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
     ("bulla-policy", &["bulla", "bulla-hash"]),
+    ("bulla-provenance", &[]),
     ("bulla-authority", &["bulla", "bulla-hash"]),
-    ("bulla-cli", &["bulla", "bulla-hash", "bulla-authority", "bulla-policy", "bulla-signers"]),
+    (
+        "bulla-cli",
+        &[
+            "bulla",
+            "bulla-hash",
+            "bulla-authority",
+            "bulla-convert",
+            "bulla-policy",
+            "bulla-provenance",
+            "bulla-signers",
+        ],
+    ),
     ("bulla-testkit", &["bulla", "bulla-authority"]),
 ];
 
@@ -118,6 +130,7 @@ fn no_unsafe_code() {
         ("bulla-authority", "lib.rs"),
         ("bulla-signers", "lib.rs"),
         ("bulla-policy", "lib.rs"),
+        ("bulla-provenance", "lib.rs"),
         ("bulla-cli", "main.rs"),
         ("bulla-testkit", "lib.rs"),
     ] {

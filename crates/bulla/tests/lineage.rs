@@ -593,7 +593,7 @@ fn uncommitted_changes_are_told() {
     let world = World::new();
     world.model("base", "ana", &[("weights.bin", "base")]);
     let mut made = world.provenance(Kind::Pretrain, &[]);
-    let source = Source { uri: "git+https://git.example/train".into(), r#ref: None, dirty: true };
+    let source = Source { uri: None, r#ref: None, dirty: Some(true) };
     let parameters = Parameters { source: Some(source), ..Parameters::default() };
     made.build_definition.external_parameters = parameters.to_map();
     world.say("base", "ana", Predicate::Provenance(Box::new(made)));

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::arguments::WorkArguments;
 use crate::chart;
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::rederive::Again;
 use crate::ui::Ui;
 
 /// Show where a model came from, link by link
@@ -23,8 +24,11 @@ pub(crate) struct Arguments {
     /// The directory or file to look at
     #[arg(value_hint = ValueHint::AnyPath)]
     model: PathBuf,
+    /// Who may sign what: a trust file (docs/lineage.md)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    trust: PathBuf,
     #[command(flatten)]
-    chain: ChainArguments,
+    chain: ChainFlags,
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "tree")]
     format: Format,
@@ -38,16 +42,16 @@ pub(crate) struct Arguments {
 /// How a chain is walked.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The chain")]
-pub(crate) struct ChainArguments {
-    /// Who may sign what: a trust file (docs/lineage.md)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) trust: PathBuf,
+pub(crate) struct ChainFlags {
     /// A folder in which ancestors lie; may be repeated [default: the folder that MODEL lies in]
     #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
     folders: Vec<PathBuf>,
     /// Believe ancestors' signatures without reading their files
     #[arg(long)]
     parents_by_signature: bool,
+    /// Do conversions again, where they are reproducible and both models are here, and compare
+    #[arg(long)]
+    rederive: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,15 +91,16 @@ pub(crate) struct Walked {
     pub(crate) trust: TrustFile,
 }
 
-impl ChainArguments {
+impl ChainFlags {
     pub(crate) fn walk(
         &self,
+        trust: &Path,
         model: &Path,
         limits: &Limits,
         work: &WorkArguments,
         ui: &Ui,
     ) -> Result<Walked, Problem> {
-        let trust = TrustFile::read(&self.trust, limits)?;
+        let trust = TrustFile::read(trust, limits)?;
         // It is opened only when it is looked at: a model that is not there is told at once.
         bulla::LocalModel::open(model)?;
         let folders = match self.folders.is_empty() {
@@ -105,6 +110,7 @@ impl ChainArguments {
         let held = Held::around(model, &folders, limits)?;
         let mut options = Options::default();
         options.measure_parents = !self.parents_by_signature;
+        options.converter = self.rederive.then_some(&Again);
         let bar = ui.bar("hashing");
         let now = jiff::Timestamp::now();
         let lineage = walk(held, &trust.rules, options, now, limits, work.work(&bar))?;
@@ -126,7 +132,7 @@ fn parent_of(model: &Path) -> Option<PathBuf> {
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let limits = arguments.work.limits();
     let Walked { lineage, .. } =
-        arguments.chain.walk(&arguments.model, &limits, &arguments.work, ui)?;
+        arguments.chain.walk(&arguments.trust, &arguments.model, &limits, &arguments.work, ui)?;
     let verdict = if lineage.stands { Verdict::Yes } else { Verdict::No };
     let model = arguments.model.display().to_string();
     let report = Report {

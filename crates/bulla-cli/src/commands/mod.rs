@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod attest;
 pub(crate) mod authority;
 pub(crate) mod blob;
 pub(crate) mod completions;

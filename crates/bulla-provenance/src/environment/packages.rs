@@ -23,8 +23,7 @@ pub const FRAMEWORKS: [&str; 58] = [
     "accelerate", "apex", "autoawq", "auto-gptq", "axolotl", "bitsandbytes", "catboost",
     "composer", "cupy", "datasets", "deepspeed", "diffusers", "dm-haiku", "evaluate", "fairscale",
     "fairseq", "fastai", "flash-attn", "flax", "huggingface-hub", "jax", "jaxlib", "keras",
-    "lightgbm", "lightning", "llamafactory", "megatron-core", "mlflow", "mlx", "mosaicml", "nemo-
-    toolkit", "numpy", "onnx", "onnxruntime", "optax", "optimum", "paddlepaddle", "pandas",
+    "lightgbm", "lightning", "llamafactory", "megatron-core", "mlflow", "mlx", "mosaicml", "nemo-toolkit", "numpy", "onnx", "onnxruntime", "optax", "optimum", "paddlepaddle", "pandas",
     "peft", "pyarrow", "pytorch-lightning", "ray", "safetensors", "scikit-learn", "scipy",
     "sentence-transformers", "sentencepiece", "tensorflow", "timm", "tokenizers", "torch",
     "torchaudio", "torchvision", "transformers", "triton", "trl", "unsloth", "xgboost",

@@ -366,11 +366,11 @@ impl<'a> Walk<'a> {
             );
             self.account_problem(hop, index, problem);
         }
-        if step.parameters.source.as_ref().is_some_and(|source| source.dirty)
+        if step.parameters.source.as_ref().is_some_and(|source| source.dirty != Some(false))
             && let Some(this) = self.hops.get_mut(hop)
         {
             this.notes.push(
-                "the code that made it had changes that were not committed: its commit does not say what ran"
+                "the code that made it had changes that were not committed, or may have had: its commit does not say what ran"
                     .to_owned(),
             );
         }

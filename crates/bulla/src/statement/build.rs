@@ -185,13 +185,15 @@ pub struct Parameters {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
-    /// `git+https://…`
-    pub uri: String,
+    /// `git+https://…`, if it is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
     /// Branch or tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#ref: Option<String>,
-    /// Whether there were changes that were not committed: then the commit does not say what ran.
-    pub dirty: bool,
+    /// Whether there were changes that were not committed: then the commit does not say what ran. Absent if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dirty: Option<bool>,
 }
 
 /// A step of ours, read out of a provenance.

@@ -1,0 +1,70 @@
+//! `bulla attest conversion`
+
+use std::path::Path;
+
+use bulla::statement::build::{Kind, Role};
+use bulla::{Predicate, Printable};
+use bulla_convert::Conversion;
+use clap::Args;
+
+use super::AboutArguments;
+use crate::making::{Making, MakingArguments};
+use crate::problem::{Outcome, Problem};
+use crate::ui::Ui;
+
+/// Say that a model is another one in another form
+///
+/// Conversions that give the same bytes everywhere are done again before anything is signed, and 'bulla lineage --rederive' can do
+/// so, too: shards, and the precision of numbers in safetensors files.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    about: AboutArguments,
+    /// What it was converted from: the path of a signed copy, or a URI with digests
+    #[arg(long, value_name = "MODEL")]
+    base_model: String,
+    /// What was done: reshard, f32-to-f16, f32-to-bf16, bf16-to-f32 or f16-to-f32; or the name of another conversion, as gguf
+    #[arg(long, value_name = "NAME")]
+    conversion: String,
+    #[command(flatten)]
+    making: MakingArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bulla attest conversion tuned --base-model base --conversion gguf --key signer.key";
+
+pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    let desk = arguments.about.add.desk(ui)?;
+    let model = &arguments.about.model;
+    desk.may_add(model)?;
+    let looked = desk.look_at(model)?;
+    let inputs = desk.inputs().model(Role::BaseModel, &arguments.base_model)?;
+    let base = Path::new(&arguments.base_model);
+    match arguments.conversion.parse::<Conversion>() {
+        Ok(conversion) if base.exists() => {
+            crate::rederive::check(conversion, base, model)?.map_err(|differences| {
+                Problem::Log {
+                    what: model.display().to_string(),
+                    verdict: crate::problem::Verdict::No,
+                    reasons: differences.into_iter().map(|d| ("not-rederived", d)).collect(),
+                    hints: vec![
+                        "if it was made in another way, give that its own name with --conversion"
+                            .into(),
+                    ],
+                }
+            })?;
+        }
+        Ok(_) => ui.note("the base model is not here: the conversion was not done again"),
+        Err(_) => ui.note(&format!(
+            "{} is no conversion that can be done again: it is signed as you say it",
+            Printable(&arguments.conversion)
+        )),
+    }
+    let environment = arguments.making.environment(ui);
+    let mut making = Making::new(Kind::Convert, inputs);
+    making.conversion = Some(arguments.conversion.clone().into());
+    let provenance = arguments.making.provenance(making, &environment)?;
+    desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
+}

@@ -190,7 +190,7 @@ impl Ui {
     fn chain_lines(&self, out: &mut dyn io::Write, lineage: &Lineage) -> io::Result<()> {
         for hop in &lineage.hops {
             if let (Some(level), Some(next)) = (hop.level, &hop.next_level) {
-                writeln!(out, "  {}: {level}, not the next: {next}", Printable(&hop.name))?;
+                writeln!(out, "  {}: {level}; {next}", Printable(&hop.name))?;
             }
             for note in &hop.notes {
                 writeln!(

@@ -217,9 +217,7 @@ pub enum Reason {
         found: String,
     },
     /// Signed by nobody who is named for that.
-    #[error(
-        "signed by none of the parties that the trust file names for it (its signature says: {method})"
-    )]
+    #[error("signed by nobody who is named for it (its signature says: {method})")]
     NotByAnyParty {
         /// How it was signed.
         method: &'static str,
@@ -474,7 +472,7 @@ impl Reason {
                 "the signer's key signed this, but not as a model: ask the publisher for a model signature"
             }
             Self::NotByAnyParty { .. } | Self::MayNotSign { .. } => {
-                "if its signer is to be believed, name them in the trust file, with what they may sign"
+                "if its signer is to be believed, name them: in the trust file, with what they may sign, or by their key"
             }
             Self::NotInForce { .. } => {
                 "ask for a new signature, or for one with a timestamp of the time when the key counted"

@@ -401,7 +401,7 @@ fn a_signature_by_a_stranger() {
     let world = World::story();
     world.seal("adapter", "stranger", &Recipe::default());
     let message = world.refused("adapter", "unverified-parent");
-    assert!(message.contains("signed by none of the parties"), "{message}");
+    assert!(message.contains("signed by nobody who is named"), "{message}");
 }
 
 /// Rules 2 and 6: what a party may sign is named, and its key is good for nothing else.

@@ -3,34 +3,45 @@
 use std::io;
 use std::path::PathBuf;
 
-use bulla::inspect::{BundleDescription, CertificateDescription, Description, describe};
+use bulla::claims::{ClaimsFile, claims_paths};
+use bulla::inspect::{
+    BundleDescription, CertificateDescription, ClaimsDescription, Description, Field,
+    FieldStanding, describe,
+};
 use bulla::{Limits, Printable, Reason};
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
-use crate::arguments::byte_size;
+use crate::arguments::WorkArguments;
+use crate::commands::lineage::ChainFlags;
 use crate::files;
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::ui::Ui;
 
-/// Show what a signature, key or certificate says of itself
+/// Show what a signature, statement, key or certificate says of itself
 ///
-/// Nothing is verified: whoever wrote the file chose what it says.
+/// Nothing is verified: whoever wrote the file chose what it says. With --trust the lineage of a model is walked, and what that
+/// proves of its provenance is marked 'proved'; all else is 'claimed'.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The file; for a signed directory its model.sig
+    /// The file; for a signed model its signature and its claims
     #[arg(value_hint = ValueHint::AnyPath)]
     file: PathBuf,
-    /// Largest file that is read
-    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = byte_size)]
-    max_bundle_size: u64,
+    /// Check the model's lineage by this trust file (docs/lineage.md), and mark what is proved
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    trust: Option<PathBuf>,
+    #[command(flatten)]
+    chain: ChainFlags,
+    #[command(flatten)]
+    work: WorkArguments,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   bulla inspect my-model/model.sig
   bulla inspect my-model
+  bulla inspect tuned --trust trust.yaml
   bulla inspect root.pem";
 
 #[derive(Debug, Serialize)]
@@ -38,30 +49,160 @@ struct Report<'a> {
     command: &'static str,
     verdict: &'static str,
     #[serde(flatten)]
-    description: &'a Description,
+    description: Option<&'a Description>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a ClaimsDescription>,
+}
+
+/// What was found of a model or file.
+struct Found {
+    description: Option<Description>,
+    shown: String,
+    claims: Option<(ClaimsDescription, String)>,
+}
+
+/// A model's signature and claims.
+fn of_model(arguments: &Arguments, limits: &Limits, ui: &Ui) -> Result<Found, Problem> {
+    let model = &arguments.file;
+    let signature = files::signature_of(model);
+    let shown = signature.display().to_string();
+    let bytes = files::read_found(&signature, limits.bundle_bytes)?;
+    let lineage = match &arguments.trust {
+        None => None,
+        Some(trust) => {
+            let walked = arguments.chain.walk(trust, model, limits, &arguments.work, ui)?;
+            if !walked.lineage.stands {
+                ui.refusals(&Printable(&model.to_string_lossy()).to_string(), &walked.lineage)?;
+            }
+            Some(walked.lineage)
+        }
+    };
+    let mut claims = None;
+    for place in claims_paths(model) {
+        let file = ClaimsFile::read(&place, limits)?;
+        if !file.bundles.is_empty() || !file.broken.is_empty() {
+            let described = ClaimsDescription::of(&file, lineage.as_ref());
+            claims = Some((described, place.display().to_string()));
+            break;
+        }
+    }
+    let description = bytes.map(|bytes| describe(&bytes, limits)).transpose();
+    let description = description.map_err(|failure| Problem::about(shown.clone(), failure))?;
+    if description.is_none() && claims.is_none() {
+        return Err(Reason::NoSignature { path: shown }.into());
+    }
+    Ok(Found { description, shown, claims })
+}
+
+/// A file that may be of any kind.
+fn of_file(arguments: &Arguments, limits: &Limits) -> Result<Found, Problem> {
+    let path = &arguments.file;
+    let shown = path.display().to_string();
+    let bytes = files::read(path, limits.bundle_bytes.max(limits.claims_bytes))?;
+    if path.extension().is_some_and(|extension| extension == "jsonl") {
+        let claims = ClaimsDescription::of(&ClaimsFile::parse(&bytes, limits), None);
+        return Ok(Found {
+            description: None,
+            shown: shown.clone(),
+            claims: Some((claims, shown)),
+        });
+    }
+    let description = describe(&bytes, limits);
+    let description = description.map_err(|failure| Problem::about(shown.clone(), failure))?;
+    Ok(Found { description: Some(description), shown, claims: None })
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
-    let mut limits = Limits::default();
-    limits.bundle_bytes = arguments.max_bundle_size;
-    let mut path = arguments.file.clone();
-    let bytes = if path.is_dir() {
-        path.push(bulla::model::SIGNATURE_NAME);
-        let found = files::read_found(&path, limits.bundle_bytes)?;
-        found.ok_or_else(|| Reason::NoSignature { path: path.display().to_string() })?
-    } else {
-        files::read(&path, limits.bundle_bytes)?
+    let limits = arguments.work.limits();
+    let path = &arguments.file;
+    // A single file is a model if there is something about it beside it.
+    let about_it = || {
+        files::signature_of(path).is_file()
+            || claims_paths(path).iter().any(|place| place.is_file())
     };
-    let shown = path.display().to_string();
-    let description =
-        describe(&bytes, &limits).map_err(|failure| Problem::about(shown.clone(), failure))?;
-    let report = Report { command: "inspect", verdict: "not-verified", description: &description };
+    let is_model = path.is_dir() || (path.is_file() && about_it());
+    if arguments.trust.is_some() && !is_model {
+        return Err(Problem::usage(
+            "--trust is for a model, whose lineage can be walked",
+            "give the model's directory or file",
+        ));
+    }
+    let found = match is_model {
+        true => of_model(arguments, &limits, ui)?,
+        false => of_file(arguments, &limits)?,
+    };
+    let Found { description, shown, claims } = &found;
+    let report = Report {
+        command: "inspect",
+        verdict: "not-verified",
+        description: description.as_ref(),
+        claims: claims.as_ref().map(|(claims, _)| claims),
+    };
     let verbose = ui.is_verbose();
     ui.result(&report, |out| {
-        writeln!(out, "{} (not verified)", Printable(&shown))?;
-        show(out, &description, verbose)
+        if let Some(description) = description {
+            writeln!(out, "{} (not verified)", Printable(shown))?;
+            show(out, description, verbose)?;
+        }
+        if let Some((claims, place)) = claims {
+            let how = match arguments.trust {
+                Some(_) => "(proved or claimed)",
+                None => "(not verified)",
+            };
+            writeln!(out, "{} {how}", Printable(place))?;
+            show_claims(out, claims, verbose)?;
+        }
+        Ok(())
     })?;
     Ok(Verdict::Yes)
+}
+
+fn show_claims(out: &mut dyn io::Write, claims: &ClaimsDescription, all: bool) -> io::Result<()> {
+    for claim in &claims.statements {
+        let statement = &claim.statement;
+        writeln!(out, "  line {}: {}", claim.line, Printable(&statement.statement))?;
+        writeln!(out, "    statement  {}", statement.payload)?;
+        writeln!(out, "    signer     says it is {}", Printable(&claim.signer))?;
+        if let Some(why) = &statement.unusable {
+            writeln!(out, "    unusable   {}", Printable(why))?;
+        }
+        for field in &statement.fields {
+            show_field(out, field)?;
+        }
+        if statement.fields.is_empty() || all {
+            for subject in &statement.subject {
+                for (kind, hex) in &subject.digest {
+                    writeln!(out, "    about      {}:{hex}", Printable(kind))?;
+                }
+            }
+            let predicate = statement.predicate.to_string();
+            let shown: String = match all {
+                true => predicate,
+                false => predicate.chars().take(400).collect(),
+            };
+            writeln!(out, "    says       {}", Printable(&shown))?;
+        }
+    }
+    for (line, why) in &claims.broken {
+        writeln!(out, "  line {line}: cannot be read: {}", Printable(why))?;
+    }
+    if claims.cut {
+        writeln!(out, "  there are more lines than are read")?;
+    }
+    Ok(())
+}
+
+fn show_field(out: &mut dyn io::Write, field: &Field) -> io::Result<()> {
+    let standing = match field.standing {
+        FieldStanding::Proved => "proved",
+        FieldStanding::Claimed => "claimed",
+        FieldStanding::Absent => return writeln!(out, "    {:<21} (none)", field.name),
+    };
+    for (index, value) in field.values.iter().enumerate() {
+        let (name, standing) = if index == 0 { (field.name, standing) } else { ("", "") };
+        writeln!(out, "    {name:<21} {standing:<8} {}", Printable(value))?;
+    }
+    Ok(())
 }
 
 fn show(out: &mut dyn io::Write, description: &Description, all: bool) -> io::Result<()> {

@@ -32,6 +32,7 @@ pub use rules::{Builder, Level, MAY_SIGN_MODELS, Party, Rules, Unverified, Verif
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
 use crate::model::Work;
+use crate::report::SignedByReport;
 use crate::statement::build::Role;
 use crate::statement::model::ModelDigests;
 use evidence::Evidence;
@@ -156,6 +157,11 @@ pub struct Account {
     pub run: String,
     /// The parties that signed it.
     pub signed_by: Vec<String>,
+    /// The key, certificate or identity with which they did.
+    pub signer: SignedByReport,
+    /// The earliest time by which its signature existed, as somebody trusted says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<String>,
     /// The level that they are believed to reach with this builder.
     pub level: Level,
     /// SHA-256 of the statement.

@@ -334,6 +334,7 @@ impl<'a> Walk<'a> {
             }
         };
         let run = provenance.run_details.metadata.as_ref().map(|run| run.invocation_id.clone());
+        let claim = &stated.claim;
         let account = Account {
             made_by: match &step {
                 Some(step) => step.kind.name().to_owned(),
@@ -342,8 +343,10 @@ impl<'a> Walk<'a> {
             builder: provenance.run_details.builder.id.clone(),
             run: run.unwrap_or_default(),
             signed_by: stated.parties.iter().cloned().collect(),
+            signer: crate::report::signed_by(claim.signed_by(), claim.checked_at()),
+            signed_at: claim.times().iter().map(|time| time.at).min().map(|at| at.to_string()),
             level,
-            payload: format!("sha256:{}", stated.claim.value().payload.to_hex()),
+            payload: format!("sha256:{}", claim.value().payload.to_hex()),
             stands: false,
             problems,
         };
@@ -741,7 +744,7 @@ impl<'a> Walk<'a> {
             }
             (None, _) => "the data are signed".to_owned(),
             (Some(level), _) => match &hop.next_level {
-                Some(next) => format!("{level}, not the next, for {next}"),
+                Some(next) => format!("{level}; {next}"),
                 None => level.to_string(),
             },
         };
@@ -755,7 +758,7 @@ fn next_level(hop: &Hop) -> Option<String> {
     Some(match level {
         Level::L0 if hop.accounts.is_empty() => "it has no signed provenance".to_owned(),
         Level::L0 => "none of its provenances holds".to_owned(),
-        Level::L1 => "the trust file names nobody who signs for its builder: it is its maker's own word".to_owned(),
+        Level::L1 => "level 2 needs a builder that the trust file names, with its signer: this is its maker's own word".to_owned(),
         Level::L2 => "the trust file believes its builder no further: level 3 needs builds that cannot reach the signing key or one another".to_owned(),
         Level::L3 => return None,
     })

@@ -1,6 +1,10 @@
 //! What a file says of itself, for people to look at. Nothing here was verified, and nothing here
 //! leads back to the types that decisions are made with.
 
+mod claims;
+
+pub use claims::{ClaimDescription, ClaimsDescription, Field, FieldStanding, StatementDescription};
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

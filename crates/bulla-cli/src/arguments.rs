@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Digest(commands::digest::Arguments),
     Inspect(commands::inspect::Arguments),
     Attest(commands::attest::Arguments),
+    Run(Box<commands::run::Arguments>),
     Lineage(commands::lineage::Arguments),
     Blob(commands::blob::Arguments),
     Key(commands::key::Arguments),

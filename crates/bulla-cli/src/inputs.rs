@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bulla::model::{Found, ModelSource as _, Scope};
 use bulla::sign::Known;
 use bulla::statement::build::Role;
 use bulla::statement::descriptor::{DigestSet, ROLE, ResourceDescriptor};
@@ -366,4 +367,42 @@ fn of_uri(given: &str, uri: &str) -> Result<ResourceDescriptor, Problem> {
     let name = name.split('@').next().unwrap_or(name).to_owned();
     let uri = uri.to_owned();
     Ok(ResourceDescriptor { name, uri, digest, ..ResourceDescriptor::default() })
+}
+
+/// What inputs looked like before a command ran.
+pub(crate) struct Unchanged(Vec<(PathBuf, Vec<Found>)>);
+
+impl Unchanged {
+    pub(crate) fn of<'a>(
+        places: impl Iterator<Item = &'a Path>,
+        limits: &Limits,
+    ) -> Result<Self, Problem> {
+        let listed = places.map(|place| Ok((place.to_owned(), list(place, limits)?)));
+        Ok(Self(listed.collect::<Result<_, Problem>>()?))
+    }
+
+    /// Refuses if something is not as it was: what was measured is then not what went in.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), Problem> {
+        for (place, before) in &self.0 {
+            let after = list(place, limits)?;
+            let same = |(before, after): (&Found, &Found)| {
+                before.path == after.path && after.identity.is_unchanged_since(&before.identity)
+            };
+            if before.len() != after.len() || !before.iter().zip(&after).all(same) {
+                return Err(Problem::usage(
+                    format!(
+                        "{} changed while the command ran: nothing was signed, for what went in is not known",
+                        Printable(&place.to_string_lossy())
+                    ),
+                    "keep what a training reads apart from what it writes",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list(place: &Path, limits: &Limits) -> Result<Vec<Found>, Problem> {
+    let source = LocalModel::open(place)?;
+    Ok(source.list(&Scope::to_sign(&Recipe::default()), limits)?.files)
 }

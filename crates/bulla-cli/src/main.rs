@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => ("verify", commands::verify::run(arguments, &ui)),
         Command::Digest(arguments) => ("digest", commands::digest::run(arguments, &ui)),
         Command::Inspect(arguments) => ("inspect", commands::inspect::run(arguments, &ui)),
+        Command::Run(arguments) => ("run", commands::run::run(arguments, &ui)),
         Command::Attest(arguments) => ("attest", commands::attest::run(arguments, &ui)),
         Command::Lineage(arguments) => ("lineage", commands::lineage::run(arguments, &ui)),
         Command::Blob(arguments) => ("blob", commands::blob::run(arguments, &ui)),

@@ -47,7 +47,7 @@ pub(crate) struct MakingArguments {
     packages: WhichPackages,
     /// A training log, whose head is recorded (docs/provenance.md)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) training_log: Option<PathBuf>,
+    training_log: Option<PathBuf>,
     /// A JSON file with what was measured of the model: {"accuracy": 0.93}; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     evaluation: Vec<PathBuf>,
@@ -72,6 +72,7 @@ pub(crate) struct Making {
     pub(crate) conversion: Option<Value>,
     pub(crate) started: Option<Timestamp>,
     pub(crate) finished: Option<Timestamp>,
+    pub(crate) logs: Vec<PathBuf>,
 }
 
 impl Making {
@@ -84,6 +85,7 @@ impl Making {
             conversion: None,
             started: None,
             finished: None,
+            logs: Vec::new(),
         }
     }
 }
@@ -114,8 +116,8 @@ impl MakingArguments {
         making: Making,
         environment: &Environment,
     ) -> Result<Provenance, Problem> {
-        let Making { kind, mut inputs, command, hyperparameters, conversion, started, finished } =
-            making;
+        let Making { kind, mut inputs, command, hyperparameters, conversion, .. } = making;
+        let Making { started, finished, logs, .. } = making;
         let parts = [Role::BaseModel, Role::Adapter, Role::RetrievalIndex];
         let is_part = |input: &&ResourceDescriptor| {
             parts.iter().any(|role| input.role() == Some(role.name()))
@@ -154,7 +156,7 @@ impl MakingArguments {
                     started_on: started,
                     finished_on: finished,
                 }),
-                byproducts: self.byproducts()?,
+                byproducts: self.byproducts(&logs)?,
             },
         })
     }
@@ -180,9 +182,9 @@ impl MakingArguments {
         Some(Source { uri, r#ref: git.reference.clone(), dirty: git.dirty })
     }
 
-    fn byproducts(&self) -> Result<Vec<ResourceDescriptor>, Problem> {
+    fn byproducts(&self, logs: &[PathBuf]) -> Result<Vec<ResourceDescriptor>, Problem> {
         let mut byproducts = Vec::new();
-        if let Some(path) = &self.training_log {
+        for path in logs.iter().chain(&self.training_log) {
             byproducts.push(log(path)?);
         }
         for path in &self.evaluation {

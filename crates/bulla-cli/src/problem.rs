@@ -15,6 +15,8 @@ pub(crate) enum Verdict {
     Usage,
     /// 3: could not tell.
     CouldNotTell,
+    /// That of a command that was run.
+    Command(u8),
 }
 
 impl Verdict {
@@ -35,6 +37,7 @@ impl From<Verdict> for ExitCode {
             Verdict::No => 1,
             Verdict::Usage => 2,
             Verdict::CouldNotTell => 3,
+            Verdict::Command(code) => code,
         })
     }
 }

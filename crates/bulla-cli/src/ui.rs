@@ -30,11 +30,19 @@ pub(crate) struct Ui {
     json: bool,
     quiet: bool,
     verbose: bool,
+    /// Text goes to standard error: standard output is somebody else's.
+    beside: bool,
 }
 
 impl Ui {
     pub(crate) fn new(arguments: &OutputArguments) -> Self {
-        Self { json: arguments.json, quiet: arguments.quiet, verbose: arguments.verbose }
+        let OutputArguments { json, quiet, verbose } = *arguments;
+        Self { json, quiet, verbose, beside: false }
+    }
+
+    /// The same for a program that runs another, whose output standard output is.
+    pub(crate) fn beside_a_command(&self) -> Self {
+        Self { beside: true, ..self.clone() }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -56,6 +64,9 @@ impl Ui {
         }
         if self.quiet {
             return Ok(());
+        }
+        if self.beside {
+            return text(&mut anstream::stderr().lock());
         }
         let mut out = anstream::stdout().lock();
         text(&mut out)?;
@@ -388,6 +399,7 @@ fn verdict_word(verdict: Verdict) -> &'static str {
         Verdict::No => "refused",
         Verdict::Usage => "usage",
         Verdict::CouldNotTell => "fault",
+        Verdict::Command(_) => "command",
     }
 }
 

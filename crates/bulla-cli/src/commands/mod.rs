@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod run;
 pub(crate) mod sign;
 pub(crate) mod trust;
 pub(crate) mod verify;

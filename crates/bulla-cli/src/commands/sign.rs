@@ -175,7 +175,11 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 }
 
 /// Whether the signature may be written there. What is in the usual place may be another tool's `model.sig`.
-fn may_replace(output: &Path, model: &Path, limits: &bulla::Limits) -> Result<(), Problem> {
+pub(crate) fn may_replace(
+    output: &Path,
+    model: &Path,
+    limits: &bulla::Limits,
+) -> Result<(), Problem> {
     let ours = |there: &[u8]| bulla::UnverifiedBundle::parse(there, limits).is_ok();
     let hint = || {
         let usual = files::signature_of(model);

@@ -117,6 +117,10 @@ struct Report {
 }
 
 impl AddArguments {
+    pub(crate) fn recipe(&self, model: &Path) -> Result<bulla::Recipe, Problem> {
+        self.recipe.recipe(model)
+    }
+
     pub(crate) fn desk<'a>(&'a self, ui: &'a Ui) -> Result<Desk<'a>, Problem> {
         let limits = self.work.limits();
         if self.output.as_deref() == Some(Path::new("-")) && ui.is_json() {
@@ -139,6 +143,10 @@ impl Desk<'_> {
 
     pub(crate) fn work(&self) -> &WorkArguments {
         &self.arguments.work
+    }
+
+    pub(crate) fn signer(&self) -> &dyn bulla::Signer {
+        self.signer.as_signer()
     }
 
     /// The signer's own key, if it is a bare one.

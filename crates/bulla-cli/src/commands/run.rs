@@ -1,0 +1,211 @@
+//! `bulla run`
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bulla::sign::Known;
+use bulla::statement::build::{Kind, Role};
+use bulla::{
+    Access, Compatibility, Existing, LocalModel, ModelDigests, ModelSource, Predicate, Printable,
+    Recipe,
+};
+use bulla_provenance::run::{Log, Run, RunError, VARIABLE, describe};
+use bulla_provenance::training_log::Writer;
+use clap::{Args, ValueHint};
+use jiff::Timestamp;
+
+use super::attest::AddArguments;
+use super::attest::provenance::{MadeBy, check_bases};
+use crate::files;
+use crate::inputs::{DataArguments, Looked, Unchanged};
+use crate::making::{Making, MakingArguments, of_log};
+use crate::problem::{Outcome, Problem, Verdict};
+use crate::ui::Ui;
+
+/// Run a training, and say how the model was made
+///
+/// Inputs are measured and their signatures checked before the command runs, the model that it wrote is signed afterwards, and a signed
+/// provenance is added, if the command succeeds; then its exit code is that of 'bulla run'. While it runs, it can write metrics to a training log:
+/// one JSON object a line, into the file that BULLA_TRAINING_LOG names.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The model that the command writes: a directory or file
+    #[arg(long = "model", visible_alias = "to", value_name = "MODEL", value_hint = ValueHint::AnyPath)]
+    model: PathBuf,
+    /// What is done
+    #[arg(long, value_name = "KIND")]
+    kind: MadeBy,
+    /// The model that it begins with: the path of a signed copy, or a URI with digests
+    /// ('pkg:huggingface/org/name@revision#oms:HEX,oms-manifest-v1:HEX'); may be repeated for a merge
+    #[arg(long, value_name = "MODEL")]
+    base_model: Vec<String>,
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    making: MakingArguments,
+    /// Where the training log is written [default: beside the model, as MODEL.training.jsonl]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "How it was made")]
+    log: Option<PathBuf>,
+    /// Record the command with all its arguments, which then everybody can read; otherwise its name is recorded
+    #[arg(long, help_heading = "How it was made")]
+    record_arguments: bool,
+    #[command(flatten)]
+    add: AddArguments,
+    /// The command, after '--'
+    #[arg(required = true, last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bulla run --model made --kind pretrain --dataset data --key signer.key -- sh train.sh
+  bulla run --model made2 --kind finetune --base-model base --key signer.key -- sh train.sh made2";
+
+pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    let kind = Kind::from(arguments.kind);
+    check_bases(kind, arguments.base_model.len())?;
+    // The command's output is the command's: what is said here goes to standard error.
+    let ui = &ui.beside_a_command();
+    // Passwords are asked for, and everything that can be wrong is found out, before hours of training.
+    let desk = arguments.add.desk(ui)?;
+    let model = &arguments.model;
+    desk.may_add(model)?;
+    let log_path = arguments.log.clone().unwrap_or_else(|| beside(model, ".training.jsonl"));
+    if files::inside(model, &log_path).is_some() {
+        return Err(Problem::usage(
+            "the training log would lie inside the model",
+            "give another place with --log",
+        ));
+    }
+    let inputs = desk.inputs();
+    let mut all = Vec::new();
+    for base in &arguments.base_model {
+        all.extend(inputs.model(Role::BaseModel, base)?);
+    }
+    all.extend(inputs.all(&arguments.data)?);
+    let places = arguments.base_model.iter().chain(&arguments.data.dataset);
+    let before = Unchanged::of(places.map(Path::new).filter(|place| place.exists()), &desk.limits)?;
+    let environment = arguments.making.environment(ui);
+
+    let started = Timestamp::now();
+    let log_fault = |error| of_log(&log_path, &error);
+    let mut writer = Writer::create(&log_path, started).map_err(|error| match log_path.exists() {
+        true => Problem::usage(
+            format!("{} is there already", Printable(&log_path.to_string_lossy())),
+            "a training log is never overwritten: move it away, or give another place with --log",
+        ),
+        false => log_fault(error),
+    })?;
+    let Some((program, rest)) = arguments.command.split_first() else {
+        return Err(Problem::usage("no command is given", "give it after '--'"));
+    };
+    let mut record = describe(program, rest);
+    let recorded: Vec<String> = match arguments.record_arguments {
+        true => arguments.command.iter().map(|a| a.to_string_lossy().into_owned()).collect(),
+        false => {
+            let name = Path::new(program).file_name().unwrap_or(program);
+            vec![name.to_string_lossy().into_owned()]
+        }
+    };
+    if arguments.record_arguments {
+        record.insert("command".to_owned(), recorded.clone().into());
+    }
+    let outcome = Run {
+        program,
+        arguments: rest,
+        directory: None,
+        variables: &[],
+        log: Some(Log {
+            writer: &mut writer,
+            record,
+            temporary: &std::env::temp_dir(),
+            clock: &Timestamp::now,
+        }),
+    }
+    .run();
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let code = error.exit_code();
+            let hint = match error {
+                RunError::NotFound { .. } => "check its name; a program in this folder is ./NAME",
+                _ => "nothing was signed",
+            };
+            ui.problem("run", &Problem::service(error.to_string(), hint));
+            return Ok(Verdict::Command(code));
+        }
+    };
+    let finished = Timestamp::now();
+    let head = writer.finish().map_err(log_fault)?;
+    if let Some(received) = &outcome.received {
+        if let Some(error) = &received.error {
+            return Err(of_log(&log_path, error));
+        }
+        if received.refused > 0 {
+            ui.note(&format!(
+                "{} of the lines written to {VARIABLE} could not be read: the log says why",
+                received.refused
+            ));
+        }
+    }
+    let code = outcome.exit_code();
+    if code != 0 {
+        ui.note(&format!("nothing was signed: the command ended with {code}; its log has the head {head}"));
+        return Ok(Verdict::Command(code));
+    }
+    if let Some(signal) = outcome.signals.first() {
+        ui.note(&format!("nothing was signed: signal {signal} came, and the command may have stopped early"));
+        return Ok(Verdict::Command(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
+    }
+    before.check(&desk.limits)?;
+
+    let looked = seal(arguments, &desk, ui)?;
+    let mut making = Making::new(kind, all);
+    making.command = recorded;
+    making.hyperparameters.clone_from(&arguments.data.hyperparameters);
+    (making.started, making.finished) = (Some(started), Some(finished));
+    making.logs.push(log_path);
+    let provenance = arguments.making.provenance(making, &environment)?;
+    desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
+}
+
+/// Signs what the command wrote.
+fn seal(
+    arguments: &Arguments,
+    desk: &super::attest::Desk<'_>,
+    ui: &Ui,
+) -> Result<Looked, Problem> {
+    let model = &arguments.model;
+    let about = |failure| Problem::about(model.display().to_string(), failure);
+    let source = LocalModel::open(model)?;
+    let output = files::signature_of(model);
+    let recipe = arguments.add.recipe(model)?;
+    super::sign::may_replace(&output, model, &desk.limits)?;
+    let bar = ui.bar("hashing");
+    let signed = bulla::sign::sign(
+        &source,
+        &recipe,
+        Compatibility::Specification,
+        desk.signer(),
+        Known::Nothing,
+        &desk.limits,
+        desk.work().work(&bar),
+    )
+    .map_err(about)?;
+    drop(bar);
+    bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
+    ui.note(&format!("signed: {}", Printable(&output.to_string_lossy())));
+    Ok(Looked {
+        name: source.name().to_owned(),
+        model: ModelDigests::of(&signed.manifest),
+        recipe: Recipe::clone(&signed.manifest.recipe),
+        signature: Some(bulla::Digest::sha256(&signed.bundle)),
+    })
+}
+
+fn beside(model: &Path, suffix: &str) -> PathBuf {
+    let mut name = model.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    model.with_file_name(name)
+}

@@ -32,20 +32,12 @@ use crate::text::Quoted;
 /// # Errors
 /// An [`Error`] if a file cannot be read or changes meanwhile. That the models differ is in the [`Report`].
 pub fn check(parent: &Model, child: &Model, conversion: Conversion) -> Result<Report, Error> {
-    let mut check = Check {
-        stream: Stream::new(parent, conversion),
-        child: child.reader(),
-        buffer: vec![0; CHUNK_BYTES * 2],
-        report: Report::default(),
-    };
+    let mut check = Check::new(parent, child, conversion);
     check.tensors(parent, child, conversion)?;
     check.metadata(parent, child);
     check.index(parent, child);
     check.companions(parent, child, conversion)?;
-    check.stream.reader.finish()?;
-    check.child.finish()?;
-    check.report.overflowed = check.stream.overflowed;
-    Ok(check.report)
+    check.finish()
 }
 
 /// What a comparison found.
@@ -231,7 +223,24 @@ struct Check<'a> {
     report: Report,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(parent: &'a Model, child: &'a Model, conversion: Conversion) -> Self {
+        Self {
+            stream: Stream::new(parent, conversion),
+            child: child.reader(),
+            buffer: vec![0; CHUNK_BYTES * 2],
+            report: Report::default(),
+        }
+    }
+
+    /// There is a report only of files that did not change while they were read.
+    fn finish(mut self) -> Result<Report, Error> {
+        self.stream.reader.finish()?;
+        self.child.finish()?;
+        self.report.overflowed = self.stream.overflowed;
+        Ok(self.report)
+    }
+
     fn tensors(
         &mut self,
         parent: &Model,
@@ -437,5 +446,29 @@ fn show(dtype: Dtype, bytes: &[u8], byte: usize) -> String {
         (Dtype::F32, n) => format!("{} ({bits})", f32::from_bits(n as u32)),
         (Dtype::F64, n) => format!("{} ({bits})", f64::from_bits(n)),
         _ => bits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_changes_after_it_was_read() {
+        for changed in ["parent", "child"] {
+            let folder = tempfile::tempdir().unwrap();
+            let model = |name: &str| {
+                let file = folder.path().join(name);
+                fs::write(&file, b"\x08\0\0\0\0\0\0\0{}      ").unwrap();
+                Model::open(&file, &|_| false).unwrap()
+            };
+            let (parent, child) = (model("parent"), model("child"));
+            let mut check = Check::new(&parent, &child, Conversion::Reshard);
+            assert_eq!(check.file((0, 16), (0, 16)).unwrap(), None);
+            let file = fs::File::options().write(true).open(folder.path().join(changed)).unwrap();
+            file.set_len(17).unwrap();
+            assert!(matches!(check.finish(), Err(Error::Changed { .. })), "{changed}");
+        }
     }
 }

@@ -75,9 +75,8 @@ pub fn convert(
     for (number, file) in parent.companion_files() {
         copy(&mut stream.reader, number, file, &target.path(&file.path)?, conversion)?;
     }
-    stream.reader.finish()?;
     let converted = plan.converted(stream.overflowed);
-    target.finish()?;
+    target.finish(&mut stream.reader)?;
     Ok(converted)
 }
 
@@ -334,7 +333,9 @@ impl Target {
         Ok(path)
     }
 
-    fn finish(mut self) -> Result<(), Error> {
+    /// Only a model that was made of files that did not change gets its name.
+    fn finish(mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        reader.finish()?;
         sync_directories(&self.temporary)?;
         rename(&self.temporary, &self.destination).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
@@ -409,5 +410,31 @@ mod tests {
         ] {
             assert_eq!(stem_of(name), stem, "{name}");
         }
+    }
+
+    #[test]
+    fn a_parent_that_changes_after_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (parent, child) = (folder.path().join("parent"), folder.path().join("child"));
+        fs::write(&parent, b"\x08\0\0\0\0\0\0\0{}      ").unwrap();
+        let model = Model::open(&parent, &|_| false).unwrap();
+        let mut reader = model.reader();
+        reader.read(0, 0, &mut [0; 16]).unwrap();
+        let target = Target::create(&child).unwrap();
+        File::options().write(true).open(&parent).unwrap().set_len(17).unwrap();
+        assert!(matches!(target.finish(&mut reader), Err(Error::Changed { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn somebody_is_faster() {
+        let folder = tempfile::tempdir().unwrap();
+        let (parent, child) = (folder.path().join("parent"), folder.path().join("child"));
+        fs::write(&parent, b"\x08\0\0\0\0\0\0\0{}      ").unwrap();
+        let model = Model::open(&parent, &|_| false).unwrap();
+        let target = Target::create(&child).unwrap();
+        fs::create_dir(&child).unwrap();
+        assert!(matches!(target.finish(&mut model.reader()), Err(Error::Exists { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

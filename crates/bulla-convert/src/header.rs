@@ -472,6 +472,7 @@ mod tests {
     fn file_too_short() {
         assert_eq!(parse_header(&[2, 0, 0], 3), Err(HeaderError::TooShort { size: 3 }));
         assert_eq!(parse_header(&[], 0), Err(HeaderError::TooShort { size: 0 }));
+        assert_eq!(parse_header(&[0; 8], 7), Err(HeaderError::TooShort { size: 7 }));
     }
 
     #[test]

@@ -252,29 +252,51 @@ fn a_parent_that_changes_leaves_nothing() {
     }
 }
 
-/// A disk that is full after 64 blocks: for this process a file has no more room.
+#[test]
+fn what_is_in_the_way_is_said_before_anything_is_read() {
+    let folder = parent();
+    let model = folder.open("parent").unwrap();
+    fs::remove_dir_all(folder.path("parent")).unwrap();
+    fs::create_dir(folder.path("child")).unwrap();
+    let error = bulla_convert::convert(&model, &folder.path("child"), Conversion::Reshard, None);
+    assert!(matches!(error, Err(Error::Exists { .. })), "{error:?}");
+}
+
+/// A disk that is full after 64 blocks: for this process a file has no more room. What is too large is a
+/// tensor whose last bytes wait in a buffer, one that is written in whole pieces, a companion file.
 #[test]
 fn a_full_disk_leaves_nothing() {
-    let folder = Folder::new();
-    folder.tensors("parent/model.safetensors", &[f32s("a", &vec![1.0; 100_000])]);
-    let output = Command::new("sh")
-        .args(["-c", r#"trap '' XFSZ; ulimit -f 64; exec "$0" --exact full --ignored"#])
-        .arg(std::env::current_exe().unwrap())
-        .env("FULL_DISK", folder.path(""))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
-    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
+    for (tensor, companion, conversion) in [
+        (100_000, 0, "f32-to-f16"),
+        (131_072, 0, "reshard"),
+        (1, 524_288, "reshard"),
+        (1, 100_000, "reshard"),
+    ] {
+        let folder = Folder::new();
+        folder
+            .tensors("parent/model.safetensors", &[f32s("a", &vec![1.0; tensor])])
+            .write("parent/companion", vec![0; companion]);
+        let output = Command::new("sh")
+            .args(["-c", r#"trap '' XFSZ; ulimit -f 64; exec "$0" --exact full --ignored"#])
+            .arg(std::env::current_exe().unwrap())
+            .env("FULL_DISK", folder.path(""))
+            .env("CONVERSION", conversion)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+        assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
+    }
 }
 
 #[test]
 #[ignore = "runs in a process of its own"]
 fn full() {
     let folder = std::path::PathBuf::from(std::env::var_os("FULL_DISK").unwrap());
+    let conversion: Conversion = std::env::var("CONVERSION").unwrap().parse().unwrap();
     let parent = bulla_convert::Model::open(&folder.join("parent"), &|_| false).unwrap();
     let child = folder.join("child");
-    let error = bulla_convert::convert(&parent, &child, Conversion::F32ToF16, None).unwrap_err();
+    let error = bulla_convert::convert(&parent, &child, conversion, None).unwrap_err();
     let Error::Io { doing: "write", source, .. } = &error else { panic!("{error}") };
     assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge, "{error}");
 }

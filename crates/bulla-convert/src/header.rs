@@ -485,6 +485,15 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_nobody_could_read_is_not_written() {
+        let metadata = |bytes| BTreeMap::from([("k".to_owned(), "x".repeat(bytes))]);
+        let around = r#"{"__metadata__":{"k":""}}"#.len();
+        assert!(encode(&metadata(100_000_000 - around), &[]).is_ok());
+        let error = encode(&metadata(100_000_001 - around), &[]).unwrap_err();
+        assert_eq!(error, HeaderError::TooLong { length: 100_000_008 });
+    }
+
+    #[test]
     fn header_longer_than_the_file() {
         let error = parse_header(&3_u64.to_le_bytes(), 10).unwrap_err();
         assert_eq!(error, HeaderError::BeyondFile { length: 3, size: 10 });

@@ -250,6 +250,7 @@ mod tests {
             ("../repo", None),
             ("./a:b", None),
             ("ext::sh -c touch% x", None),
+            ("fd::17/repo", None),
             ("", None),
         ] {
             assert_eq!(c.repository(given).as_deref(), kept, "{given}");

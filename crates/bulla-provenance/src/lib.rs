@@ -4,6 +4,7 @@
 //! ```text
 //!   environment    the source, the pipeline, the machine and the frameworks
 //!   training_log   a chain of lines that is only appended to; its head stands for all of them
+//!   run            runs a training in the foreground, and writes down what it says
 //! ```
 //!
 //! Nothing here is proof by itself. What is gathered is what the machine says of itself, and a log
@@ -16,6 +17,7 @@
 
 pub mod environment;
 mod json;
+pub mod run;
 mod text;
 pub mod training_log;
 

@@ -764,6 +764,10 @@ mod machine {
         let machine = Machine::new();
         let root = machine.sources.root.clone();
         fifo(&root.join("proc/cpuinfo"));
+        // One with something in it, too.
+        let both =
+            std::fs::OpenOptions::new().read(true).write(true).open(root.join("proc/cpuinfo"));
+        std::io::Write::write_all(&mut both.as_ref().unwrap(), b"processor\t: 0\n").unwrap();
         fifo(&root.join("etc/os-release"));
         std::fs::create_dir_all(root.join("proc/meminfo")).unwrap();
         symlink("containerenv", root.join("x")).unwrap();

@@ -125,7 +125,7 @@ impl Cleaner {
 }
 
 /// Whether this is `sha256:` and 64 lowercase hex digits.
-pub(super) fn is_digest(text: &str) -> bool {
+fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| is_hex(hex) && hex.len() == 64)
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::{Cleaner, is_digest, is_hex};
+use super::clean::{Cleaner, is_hex};
 use super::{Notes, Sources, read};
 
 const ABOUT: &str = "container";
@@ -70,8 +70,7 @@ pub(super) fn container(
     let image_digest = image
         .as_deref()
         .and_then(|image| image.split_once('@'))
-        .map(|(_, digest)| digest.to_owned())
-        .filter(|digest| is_digest(digest));
+        .map(|(_, digest)| digest.to_owned());
     let image_id = quoted("imageid")
         .filter(|id| is_hex(id) && id.len() == 64)
         .map(|id| format!("sha256:{id}"));

@@ -56,10 +56,10 @@ fn built_with(package: &str) -> BTreeSet<String> {
 const FLOORS: [(&str, &[&str]); 9] = [
     ("bulla-hash", &[]),
     ("bulla-convert", &[]),
+    ("bulla-provenance", &[]),
     ("bulla", &["bulla-hash"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
     ("bulla-policy", &["bulla", "bulla-hash"]),
-    ("bulla-provenance", &[]),
     ("bulla-authority", &["bulla", "bulla-hash"]),
     (
         "bulla-cli",
@@ -128,9 +128,9 @@ fn no_unsafe_code() {
         ("bulla", "lib.rs"),
         ("bulla-convert", "lib.rs"),
         ("bulla-authority", "lib.rs"),
+        ("bulla-provenance", "lib.rs"),
         ("bulla-signers", "lib.rs"),
         ("bulla-policy", "lib.rs"),
-        ("bulla-provenance", "lib.rs"),
         ("bulla-cli", "main.rs"),
         ("bulla-testkit", "lib.rs"),
     ] {

@@ -178,7 +178,10 @@ fn the_story() {
     assert_eq!(names(&lineage), ["deployed", "tuned", "base", "texts", "adapter"]);
     assert_eq!(lineage["levels"]["SLSA_BUILD_LEVEL_1"], 4);
     let said = story.yes(&format!("lineage dia/deployed {FOLDERS}"));
-    assert!(said.contains("├── tuned (base-model): finetune, SLSA build L1, signed by ben"), "{said}");
+    assert!(
+        said.contains("├── tuned (base-model): finetune, SLSA build L1, signed by ben"),
+        "{said}"
+    );
     assert!(said.contains("tuned: SLSA_BUILD_LEVEL_1; level 2 needs"), "{said}");
     assert!(said.contains("weakest"), "{said}");
 }
@@ -204,7 +207,8 @@ fn broken_chains() {
     removed.refused("base", "unverified-parent");
 
     let renamed = copy();
-    std::fs::rename(renamed.path("ana/base/vocab.txt"), renamed.path("ana/base/words.txt")).unwrap();
+    std::fs::rename(renamed.path("ana/base/vocab.txt"), renamed.path("ana/base/words.txt"))
+        .unwrap();
     renamed.refused("base", "renamed");
     // Signed anew, the contents' digest is the same, in the same order: only the one that binds names tells.
     let digest = |story: &Story| text(&story.json("digest ana/base", 0)["oms"]);
@@ -239,7 +243,8 @@ fn broken_chains() {
 #[test]
 fn every_format() {
     let story = Story::new();
-    let draw = |format: &str| story.yes(&format!("lineage dia/deployed {FOLDERS} --format {format}"));
+    let draw =
+        |format: &str| story.yes(&format!("lineage dia/deployed {FOLDERS} --format {format}"));
     assert!(draw("dot").starts_with("digraph lineage {"));
     assert!(draw("mermaid").starts_with("flowchart LR"));
     assert!(draw("json").starts_with('{'));
@@ -314,7 +319,10 @@ fn the_nine_fields() {
         proved.iter().filter(|(_, s)| s == "proved").map(|(name, _)| name.as_str()).collect();
     assert_eq!(proved, ["model_hash", "training_data_hash", "base_model_hash", "signer_identity"]);
     let said = story.yes(&format!("inspect ben/tuned {FOLDERS}"));
-    assert!(said.contains("training_pipeline_id  claimed  builder urn:bulla:builder:local"), "{said}");
+    assert!(
+        said.contains("training_pipeline_id  claimed  builder urn:bulla:builder:local"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -378,7 +386,10 @@ fn a_run_that_fails_signs_nothing() {
 #[test]
 fn inputs_that_change_while_a_command_runs() {
     let story = Story::new();
-    story.write("dirty.sh", b"mkdir -p ben/made; echo w > ben/made/weights.bin; echo more > ben/texts/two.txt");
+    story.write(
+        "dirty.sh",
+        b"mkdir -p ben/made; echo w > ben/made/weights.bin; echo more > ben/texts/two.txt",
+    );
     let said = story.says(
         "run --model ben/made --kind pretrain --dataset ben/texts --key ben/ben.key -- sh dirty.sh",
         2,
@@ -418,7 +429,8 @@ fn bases_are_checked_on_the_spot() {
         ("--kind merge --base-model ana/base", "two base models or more"),
         ("--kind finetune --base-model a --base-model b", "has one base model, not 2"),
     ] {
-        let said = story.says(&format!("attest provenance cem/adapter {line} --key cem/cem.key"), 2);
+        let said =
+            story.says(&format!("attest provenance cem/adapter {line} --key cem/cem.key"), 2);
         assert!(said.contains(words), "{said}");
     }
 }
@@ -518,7 +530,9 @@ fn every_other_statement() {
     let story = Story::new();
     let of_ben = "--key ben/ben.key";
     story.yes(&format!("attest dataset ben/texts --license CC-BY-4.0 {of_ben}"));
-    story.yes(&format!("attest evaluation ben/tuned --metric accuracy=0.93 --dataset ben/texts {of_ben}"));
+    story.yes(&format!(
+        "attest evaluation ben/tuned --metric accuracy=0.93 --dataset ben/texts {of_ben}"
+    ));
     story.write("results.json", br#"{"metrics":[{"name":"f1","value":0.5,"task":"squad"}]}"#);
     story.yes(&format!("attest evaluation ben/tuned --file results.json {of_ben}"));
     story.yes(&format!("attest test-result ben/tuned --passed a --warned b {of_ben}"));
@@ -536,7 +550,14 @@ fn every_other_statement() {
     let kinds: Vec<String> = statements.iter().map(|s| text(&s["statement"])).collect();
     assert_eq!(
         kinds,
-        ["provenance", "evaluation", "evaluation", "test-result", "https://cyclonedx.org/bom", "release"]
+        [
+            "provenance",
+            "evaluation",
+            "evaluation",
+            "test-result",
+            "https://cyclonedx.org/bom",
+            "release"
+        ]
     );
     assert_eq!(statements[5]["predicate"]["claims"].as_array().unwrap().len(), 4);
     // The model itself is as it was.

@@ -151,11 +151,15 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     }
     let code = outcome.exit_code();
     if code != 0 {
-        ui.note(&format!("nothing was signed: the command ended with {code}; its log has the head {head}"));
+        ui.note(&format!(
+            "nothing was signed: the command ended with {code}; its log has the head {head}"
+        ));
         return Ok(Verdict::Command(code));
     }
     if let Some(signal) = outcome.signals.first() {
-        ui.note(&format!("nothing was signed: signal {signal} came, and the command may have stopped early"));
+        ui.note(&format!(
+            "nothing was signed: signal {signal} came, and the command may have stopped early"
+        ));
         return Ok(Verdict::Command(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
     }
     before.check(&desk.limits)?;
@@ -171,11 +175,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 }
 
 /// Signs what the command wrote.
-fn seal(
-    arguments: &Arguments,
-    desk: &super::attest::Desk<'_>,
-    ui: &Ui,
-) -> Result<Looked, Problem> {
+fn seal(arguments: &Arguments, desk: &super::attest::Desk<'_>, ui: &Ui) -> Result<Looked, Problem> {
     let model = &arguments.model;
     let about = |failure| Problem::about(model.display().to_string(), failure);
     let source = LocalModel::open(model)?;

@@ -230,7 +230,7 @@ fn broken_chains() {
     let cycle = copy();
     std::fs::remove_file(cycle.path("ana/base/claims.jsonl")).unwrap();
     cycle.yes(
-        "attest provenance ana/base --kind finetune --base-model cem/adapter --key ana/ana.key --trust trust.yaml",
+        "attest provenance ana/base --kind finetune --base-model ben/tuned --key ana/ana.key --trust trust.yaml",
     );
     cycle.refused("base", "cycle");
 
@@ -498,19 +498,21 @@ fn verdicts_stand_in_for_what_cannot_be_fetched() {
     trust = trust.replace("signing_authorities:\n", &gate);
     trust.push_str("  verifiers: [{ id: \"https://gate.example\", signer: gate }]\n");
     story.write("trust.yaml", trust.as_bytes());
-    let verdict = "attest verdict ben/tuned --in ana --trust trust.yaml --verifier https://gate.example --key gate.key --output tuned.verdict";
+    let verdict = "attest verdict ben/tuned --in ana --in ben --trust trust.yaml --verifier https://gate.example --key gate.key --output tuned.verdict";
     story.yes(verdict);
+    // The model and all that it came from is gone; the verdict lies with another model.
+    for gone in ["ana/base", "ben/tuned", "ben/texts"] {
+        std::fs::remove_dir_all(story.path(gone)).unwrap();
+    }
+    let lineage = story.lineage(1);
+    assert_eq!(names(&lineage), ["deployed", "tuned", "adapter"]);
     let line = std::fs::read(story.path("tuned.verdict")).unwrap();
     let claims = story.path("dia/deployed/claims.jsonl");
     let mut all = std::fs::read(&claims).unwrap();
     all.extend_from_slice(&line);
     std::fs::write(&claims, all).unwrap();
-    std::fs::remove_dir_all(story.path("ana")).unwrap();
-    // Keys of parties lie in their folders.
-    std::fs::create_dir(story.path("ana")).unwrap();
-    let trust = "ana/ana.pub";
-    assert!(!story.path(trust).exists());
-    story.says(&format!("lineage dia/deployed {FOLDERS}"), 3);
+    let lineage = story.lineage(0);
+    assert_eq!(lineage["hops"][1]["standing"], "stood-for");
 }
 
 #[test]

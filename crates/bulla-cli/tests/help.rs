@@ -117,6 +117,42 @@ fn prepare(folder: &Path) {
     }
 }
 
+/// A base model, one that was made of it, and one that is deployed; data; a trust file; a training.
+fn prepare_lineage(folder: &Path) {
+    let safetensors = |first: u8| {
+        let header = br#"{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#;
+        [&(header.len() as u64).to_le_bytes()[..], header, &[first, 2, 3, 4]].concat()
+    };
+    for (index, model) in ["base", "tuned", "deployed"].into_iter().enumerate() {
+        let weights = safetensors(u8::try_from(index).unwrap());
+        let name = format!("{model}/model.safetensors");
+        bulla_testkit::models::write(folder, &[(&name, &weights)]);
+    }
+    bulla_testkit::models::write(folder, &[("data/one.txt", b"text")]);
+    std::fs::write(folder.join("results.json"), r#"{"accuracy": 0.93}"#).unwrap();
+    std::fs::write(folder.join("bom.json"), "{}").unwrap();
+    let train = "mkdir -p ${1:-made}; echo w > ${1:-made}/weights.bin";
+    std::fs::write(folder.join("train.sh"), train).unwrap();
+    let (_, shown) = bulla(folder, "key show signer.pub");
+    let fingerprint = shown.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap();
+    let trust = format!(
+        "signing_authorities:\n  team:\n    type: key\n    may_sign: [oms, provenance, evaluation]\n    keys: [{{ public_key: signer.pub, fingerprint: \"{fingerprint}\" }}]\nlineage: {{ no_parents_signed_by: [team] }}\n"
+    );
+    std::fs::write(folder.join("trust.yaml"), trust).unwrap();
+    for line in [
+        "sign base --key signer.key",
+        "sign tuned --key signer.key",
+        "sign deployed --key signer.key",
+        "attest provenance base --kind pretrain --key signer.key",
+        "attest provenance tuned --kind finetune --base-model base --key signer.key",
+        "attest composition deployed --base-model tuned --key signer.key",
+        "run --model run --kind pretrain --log training.jsonl --key signer.key -- sh train.sh run",
+    ] {
+        let (code, said) = bulla(folder, line);
+        assert_eq!(code, Some(0), "{line}: {said}");
+    }
+}
+
 /// A log and what belongs to it, from the transcripts.
 fn prepare_log(folder: &Path) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/log-fixture");
@@ -139,11 +175,24 @@ fn every_example_runs_as_it_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     prepare_log(folder.path());
+    prepare_lineage(folder.path());
     let commands = [
         "verify",
         "sign",
         "digest",
         "inspect",
+        "attest provenance",
+        "attest composition",
+        "attest conversion",
+        "attest dataset",
+        "attest evaluation",
+        "attest test-result",
+        "attest release",
+        "attest verdict",
+        "attest statement",
+        "attest log verify",
+        "run",
+        "lineage",
         "key generate",
         "key show",
         "key encrypt",
@@ -206,6 +255,9 @@ fn every_command_is_listed() {
             "verify",
             "digest",
             "inspect",
+            "attest",
+            "run",
+            "lineage",
             "blob",
             "key",
             "trust",

@@ -73,7 +73,7 @@ enum Format {
 const EXAMPLES: &str = "\
 Examples:
   bulla lineage deployed --trust trust.yaml
-  bulla lineage deployed --trust trust.yaml --in models --parents-by-signature
+  bulla lineage deployed --trust trust.yaml --in . --parents-by-signature
   bulla lineage deployed --trust trust.yaml --format html --output lineage.html";
 
 #[derive(Debug, Serialize)]

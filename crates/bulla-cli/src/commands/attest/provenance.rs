@@ -63,8 +63,7 @@ const EXAMPLES: &str = "\
 Examples:
   bulla attest provenance base --kind pretrain --key signer.key --dataset data
   bulla attest provenance tuned --kind finetune --base-model base --key signer.key
-  bulla attest provenance tuned --kind finetune --base-model base --trust trust.yaml --key signer.key
-  bulla attest provenance tuned --kind finetune --base-model base --key signer.key --pipeline nightly";
+  bulla attest provenance tuned --kind quantize --base-model base --key signer.key";
 
 /// That there are as many base models as the kind has: said before anything is hashed.
 pub(crate) fn check_bases(kind: Kind, bases: usize) -> Result<(), Problem> {

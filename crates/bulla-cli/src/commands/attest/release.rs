@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   bulla attest release tuned --name fraud --sequence 1 --expires 90d --key signer.key
-  bulla attest release tuned --name fraud --sequence 2 --expires 90d --trust trust.yaml --key signer.key";
+  bulla attest release tuned --name fraud --sequence 2 --expires 2030-01-01 --key signer.key";
 
 /// The claims about a model that count.
 fn listed(

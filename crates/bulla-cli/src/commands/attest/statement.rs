@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  bulla attest statement tuned --file bom.json --predicate-type https://cyclonedx.org/bom --key signer.key";
+  bulla attest statement tuned --file bom.json --predicate-type urn:my:bom --key signer.key";
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let desk = arguments.about.add.desk(ui)?;

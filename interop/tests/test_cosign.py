@@ -176,3 +176,24 @@ def test_blobs_signed_with_a_key(tmp_path, algorithm):
         cosign(*ignore, "--signature", ours_detached, blob)
     if algorithm in ("ecdsa-p256", "rsa-3072"):
         cosign(*ignore, "--bundle", ours, blob)
+
+
+def test_cosign_verifies_a_provenance_by_the_models_root(tmp_path, small):
+    key, public = tmp_path / "signer.key", tmp_path / "signer.pub"
+    bulla("key", "generate", "--no-password", "--output", key)
+    bulla("sign", small, "--key", key)
+    bundle = tmp_path / "bundle.json"
+    bulla(
+        "attest", "provenance", small, "--kind", "pretrain", "--key", key, "--output", bundle
+    )
+    digest = json.loads(bulla("digest", small, "--json"))["oms"].removeprefix("oms:")
+
+    def verify(digest, code=0):
+        cosign(
+            "verify-blob-attestation", "--key", public, "--bundle", bundle, "--insecure-ignore-tlog",
+            "--type", "https://slsa.dev/provenance/v1", "--digest", digest, "--digestAlg", "sha256",
+            code=code,
+        )  # fmt: skip
+
+    verify(digest)
+    verify("0" * 64, code=1)

@@ -299,6 +299,23 @@ mod git {
         assert!(without.machine.notes("git").contains("not installed"));
     }
 
+    #[test]
+    fn somebody_else_s_repository() {
+        let mut repository = Repository::new();
+        let everything = ["", ".git"].map(|path| repository.directory.join(path));
+        // Only root can give something away.
+        if everything.iter().any(|path| std::os::unix::fs::chown(path, Some(4242), None).is_err()) {
+            return;
+        }
+        assert!(repository.machine.notes("git").contains("safe.directory"));
+        // What the owner of this process has decided counts.
+        let setting = format!("[safe]\n\tdirectory = {}\n", repository.directory.display());
+        write(&repository.machine.path(".gitconfig"), setting);
+        assert_eq!(repository.state().dirty, Some(false));
+        repository.machine.sources.variables.remove("HOME");
+        assert!(repository.machine.gather().git.is_none());
+    }
+
     /// What the repository's configuration, or the environment, would have started.
     #[test]
     fn nothing_is_started_and_nothing_is_locked() {

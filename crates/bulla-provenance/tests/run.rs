@@ -361,12 +361,12 @@ fn wrapper() {
 }
 
 /// A training that writes down each signal it gets, says when it is ready, and ends with 3 when there is
-/// a file `stop`.
+/// a file `stop`, or when a failed test has taken the directory away.
 const TRAINING: &str = r#"
     for signal in INT QUIT TERM HUP USR1 USR2; do trap "echo $signal >> got" $signal; done
     echo $$ > ready.tmp
     mv ready.tmp ready
-    while [ ! -e stop ]; do sleep 0.02; done
+    while [ -e ready ] && [ ! -e stop ]; do sleep 0.02; done
     exit 3"#;
 
 struct Wrapped {
@@ -473,8 +473,7 @@ fn a_signal_for_which_the_training_is_not_ready_ends_it() {
 #[test]
 fn a_signal_that_the_training_sends_is_not_given_back() {
     let mut wrapped = Wrapped::start(
-        &format!("{TRAINING}")
-            .replace("while", "kill -USR1 $PPID; kill -TERM $PPID; touch sent\n while"),
+        &TRAINING.replace("while", "kill -USR1 $PPID; kill -TERM $PPID; touch sent\n while"),
     )
     .ready();
     wrapped.wait_for("sent");

@@ -37,7 +37,7 @@ impl Cleaner {
     pub(super) fn new(variables: &BTreeMap<String, String>) -> Self {
         let mut secrets = Vec::new();
         for (name, value) in variables {
-            let name = name.to_ascii_uppercase();
+            let name = name.to_ascii_uppercase().replace("AUTHOR_", ""); // who wrote is no secret
             if SECRET_NAMES.iter().any(|part| name.contains(part)) {
                 secrets.push(value.trim().to_owned());
             }
@@ -276,12 +276,14 @@ mod tests {
             ("API_TOKEN", "correct-horse"),
             ("DATABASE", "postgres://me:hunter22@db/x"),
             ("SHORT_TOKEN", "main"),
+            ("GIT_AUTHOR_NAME", "octocat"),
         ]);
         for good in [
             "refs/heads/main",
             "org/repo/.github/workflows/x.yml@refs/heads/main",
             "Train & evaluate (nightly)?",
             "42",
+            "octocat",
         ] {
             assert_eq!(c.text(good).as_deref(), Some(good));
         }

@@ -172,11 +172,10 @@ fn look(
             Some(count(&output))
         }
         Ok(Said { success: true, output, .. }) => Some(count(&output)),
-        Ok(_) => None,
-        Err(_) => None,
+        Ok(_) | Err(_) => None,
     };
     if changed.is_none() {
-        notes.add(ABOUT, "git could not tell in time whether files have changed");
+        notes.add(ABOUT, "git could not tell whether files have changed");
     }
     Ok(Git { repository, commit, reference, dirty: changed.map(|n| n > 0), changed_files: changed })
 }

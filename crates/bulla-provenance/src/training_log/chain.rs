@@ -253,7 +253,7 @@ pub(super) fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Resu
         }
         let newline = available.iter().position(|&b| b == b'\n');
         let used = newline.unwrap_or(available.len());
-        line.extend(available.iter().take(used.min(LINE_BYTES + 1)));
+        line.extend_from_slice(available.get(..used.min(LINE_BYTES + 1)).unwrap_or_default());
         let consumed = used + usize::from(newline.is_some());
         from.consume(consumed);
         if line.len() > LINE_BYTES {

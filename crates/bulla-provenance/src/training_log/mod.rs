@@ -14,6 +14,23 @@
 //!
 //! [`Writer`] makes and continues logs, [`verify`] reads one from its first line to its last and
 //! holds a line and what it counts. Nothing here asks for the time: it comes with each line.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use bulla_provenance::training_log::{Entry, Metric, Name, Writer, verify};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("training.log");
+//! let mut log = Writer::create(&path, "2026-11-20T12:00:00Z".parse()?)?;
+//! let name = Name::parse("loss")?;
+//! let loss = Metric { name, value: 0.5, step: Some(1), other: Default::default() };
+//! log.append("2026-11-20T12:00:01Z".parse()?, &Entry::Metric(loss))?;
+//! let head = log.finish()?;
+//!
+//! let file = std::io::BufReader::new(std::fs::File::open(&path)?);
+//! assert_eq!(verify(file, Some(&head))?.metrics["loss"].value, 0.5);
+//! # Ok(()) }
+//! ```
 
 mod chain;
 mod entry;

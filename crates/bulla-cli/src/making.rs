@@ -45,6 +45,9 @@ pub(crate) struct MakingArguments {
     /// Which Python packages are recorded, with their versions
     #[arg(long, value_name = "WHICH", default_value = "frameworks")]
     packages: WhichPackages,
+    /// Record nothing of this machine: no commit, CI run, hardware or packages
+    #[arg(long)]
+    no_environment: bool,
     /// A training log, whose head is recorded (docs/provenance.md)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     training_log: Option<PathBuf>,
@@ -92,7 +95,10 @@ impl Making {
 
 impl MakingArguments {
     /// What this machine knows of itself: before a run, for the run may change it.
-    pub(crate) fn environment(&self, ui: &Ui) -> Environment {
+    pub(crate) fn environment(&self, ui: &Ui) -> Option<Environment> {
+        if self.no_environment {
+            return None;
+        }
         let mut sources = Sources::machine(std::env::vars_os());
         sources.source_directory = Some(self.source.clone());
         sources.container_image.clone_from(&self.container_image);
@@ -107,14 +113,14 @@ impl MakingArguments {
                 ui.note(&format!("{}: {}", note.about, Printable(&note.text)));
             }
         }
-        environment
+        Some(environment)
     }
 
     /// Puts everything in its place.
     pub(crate) fn provenance(
         &self,
         making: Making,
-        environment: &Environment,
+        environment: Option<&Environment>,
     ) -> Result<Provenance, Problem> {
         let Making { kind, mut inputs, command, hyperparameters, conversion, .. } = making;
         let Making { started, finished, logs, .. } = making;
@@ -126,23 +132,25 @@ impl MakingArguments {
             Kind::Compose => inputs.iter().filter(is_part).map(|i| i.name.clone()).collect(),
             _ => Vec::new(),
         };
-        let run = environment.ci.iter().rev().find_map(|ci| ci.run_id.clone());
-        let pipeline = environment.ci.iter().find_map(|ci| ci.pipeline_id.clone());
-        let builder = environment.ci.iter().find_map(|ci| ci.builder_id.clone());
+        let ci = environment.map(|environment| environment.ci.as_slice()).unwrap_or_default();
+        let run = ci.iter().rev().find_map(|ci| ci.run_id.clone());
+        let pipeline = ci.iter().find_map(|ci| ci.pipeline_id.clone());
+        let builder = ci.iter().find_map(|ci| ci.builder_id.clone());
+        let source = environment.and_then(|environment| code(environment, &mut inputs));
+        environment.into_iter().for_each(|environment| image(environment, &mut inputs));
         let parameters = Parameters {
-            source: self.code(environment, &mut inputs),
+            source,
             command,
             hyperparameters: hyperparameters.map(|path| path.to_string_lossy().into_owned()),
             pipeline: self.pipeline.clone().or(pipeline),
             conversion,
             components,
         };
-        image(environment, &mut inputs);
         Ok(Provenance {
             build_definition: BuildDefinition {
                 build_type: kind.build_type(),
                 external_parameters: parameters.to_map(),
-                internal_parameters: internal(environment),
+                internal_parameters: environment.map(internal).unwrap_or_default(),
                 resolved_dependencies: inputs,
             },
             run_details: RunDetails {
@@ -159,27 +167,6 @@ impl MakingArguments {
                 byproducts: self.byproducts(&logs)?,
             },
         })
-    }
-
-    /// The commit, as a dependency; and where the code is from.
-    fn code(
-        &self,
-        environment: &Environment,
-        inputs: &mut Vec<ResourceDescriptor>,
-    ) -> Option<Source> {
-        let git = environment.git.as_ref()?;
-        let uri = git.repository.as_ref().map(|repository| match repository.starts_with("git+") {
-            true => repository.clone(),
-            false => format!("git+{repository}"),
-        });
-        let descriptor = ResourceDescriptor {
-            name: "source".to_owned(),
-            uri: uri.clone().unwrap_or_default(),
-            digest: DigestSet::from([("gitCommit".to_owned(), git.commit.clone())]),
-            ..ResourceDescriptor::default()
-        };
-        inputs.push(with_role(descriptor, Role::Source));
-        Some(Source { uri, r#ref: git.reference.clone(), dirty: git.dirty })
     }
 
     fn byproducts(&self, logs: &[PathBuf]) -> Result<Vec<ResourceDescriptor>, Problem> {
@@ -231,6 +218,23 @@ fn evaluation(path: &Path) -> Result<ResourceDescriptor, Problem> {
     Ok(descriptor.annotated("metrics", named.collect::<serde_json::Map<_, _>>()))
 }
 
+/// The commit, as a dependency; and where the code is from.
+fn code(environment: &Environment, inputs: &mut Vec<ResourceDescriptor>) -> Option<Source> {
+    let git = environment.git.as_ref()?;
+    let uri = git.repository.as_ref().map(|repository| match repository.starts_with("git+") {
+        true => repository.clone(),
+        false => format!("git+{repository}"),
+    });
+    let descriptor = ResourceDescriptor {
+        name: "source".to_owned(),
+        uri: uri.clone().unwrap_or_default(),
+        digest: DigestSet::from([("gitCommit".to_owned(), git.commit.clone())]),
+        ..ResourceDescriptor::default()
+    };
+    inputs.push(with_role(descriptor, Role::Source));
+    Some(Source { uri, r#ref: git.reference.clone(), dirty: git.dirty })
+}
+
 /// The container's image, as a dependency: only with a digest it says which.
 fn image(environment: &Environment, inputs: &mut Vec<ResourceDescriptor>) {
     let Some(container) = &environment.container else { return };
@@ -263,8 +267,8 @@ fn internal(environment: &Environment) -> BTreeMap<String, Value> {
     internal
 }
 
-fn versions(environment: &Environment) -> BTreeMap<String, String> {
-    let packages = environment.packages.iter();
+fn versions(environment: Option<&Environment>) -> BTreeMap<String, String> {
+    let packages = environment.into_iter().flat_map(|environment| &environment.packages);
     let mut versions: BTreeMap<String, String> =
         packages.map(|package| (package.name.clone(), package.version.clone())).collect();
     versions.insert("bulla".to_owned(), env!("CARGO_PKG_VERSION").to_owned());

@@ -183,7 +183,13 @@ impl Ui {
             }
             let way: Vec<String> =
                 lineage.way_to(index).iter().map(|name| Printable(name).to_string()).collect();
-            writeln!(err, "  {RED}{}{RED:#} ({})", Printable(&hop.name), way.join(" ← "))?;
+            match way.as_slice() {
+                [_, _, ..] => {
+                    let way = way.join(" ← ");
+                    writeln!(err, "  {RED}{}{RED:#} ({way})", Printable(&hop.name))?;
+                }
+                _ => writeln!(err, "  {RED}{}{RED:#}", Printable(&hop.name))?,
+            }
             let shown = if self.verbose { problems.len() } else { SHOWN };
             for problem in problems.iter().take(shown) {
                 writeln!(err, "    {}", Printable(&problem.message))?;

@@ -170,7 +170,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     making.hyperparameters.clone_from(&arguments.data.hyperparameters);
     (making.started, making.finished) = (Some(started), Some(finished));
     making.logs.push(log_path);
-    let provenance = arguments.making.provenance(making, &environment)?;
+    let provenance = arguments.making.provenance(making, environment.as_ref())?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
 }
 

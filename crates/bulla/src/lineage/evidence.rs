@@ -36,6 +36,16 @@ pub struct Held {
     pub claims: Vec<ClaimsFile>,
 }
 
+impl Held {
+    /// Where its signature is looked for.
+    fn signature_place(&self) -> String {
+        match &self.signature_path {
+            Some(inside) => format!("{}/{inside}", self.place.trim_end_matches('/')),
+            None => format!("{}.sig", self.place),
+        }
+    }
+}
+
 /// A model's files.
 #[derive(Debug, Default)]
 pub enum Files {
@@ -154,7 +164,7 @@ impl Evidence {
         for index in 0..evidence.held.len() {
             let Some(held) = evidence.held.get_mut(index) else { continue };
             let reason = match &held.signature {
-                None => Some(Reason::NoSignature { path: held.place.clone() }),
+                None => Some(Reason::NoSignature { path: held.signature_place() }),
                 Some(bytes) => match read_signature(bytes, rules, now, limits) {
                     Ok((digests, parties)) => {
                         evidence.signatures.push(Signature { held: index, digests, parties });

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::evidence::{Evidence, Held, Signature, Stated};
 use super::rules::{Level, Rules, Unverified};
 use super::{Account, Hop, Lineage, Link, Options, Problem, Standing};
-use crate::error::{Failure, Fault};
+use crate::error::{Failure, Fault, Reason};
 use crate::limits::{CLOCK_SKEW, LINEAGE_HOPS, Limits};
 use crate::model::{Manifest, Scope, Work};
 use crate::statement::Predicate;
@@ -20,6 +20,8 @@ use crate::verify;
 
 const GET_IT: &str = "get the model from its publisher, with its model.sig, and name the folder that it is in with --in; or a \
                       verdict about it by a verifier that you trust";
+const NOT_SIGNED: &str =
+    "if the model is yours, sign it with 'bulla sign'; else get it again, with its model.sig";
 const ASK_SIGNER: &str =
     "ask whoever made it for a provenance signed by the party that the trust file names";
 
@@ -112,9 +114,13 @@ impl<'a> Walk<'a> {
             None => {
                 let mut hop = Hop::new(&wanted, None);
                 hop.place = Some(root.place.clone());
-                hop.standing = Standing::Refused;
                 let reason = self.evidence.unsigned.first().and_then(Option::as_ref);
-                hop.problems.extend(reason.map(Problem::of));
+                hop.problems.extend(reason.map(|reason| match reason {
+                    Reason::NoSignature { .. } => {
+                        Problem::new(reason.code(), reason.to_string(), NOT_SIGNED)
+                    }
+                    _ => Problem::of(reason),
+                }));
                 self.hops.push(hop);
             }
         }

@@ -48,6 +48,6 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     }
     let environment = arguments.making.environment(ui);
     let making = Making::new(Kind::Compose, all);
-    let provenance = arguments.making.provenance(making, &environment)?;
+    let provenance = arguments.making.provenance(making, environment.as_ref())?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
 }

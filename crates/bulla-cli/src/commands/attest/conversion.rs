@@ -65,6 +65,6 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let environment = arguments.making.environment(ui);
     let mut making = Making::new(Kind::Convert, inputs);
     making.conversion = Some(arguments.conversion.clone().into());
-    let provenance = arguments.making.provenance(making, &environment)?;
+    let provenance = arguments.making.provenance(making, environment.as_ref())?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
 }

@@ -106,6 +106,6 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let environment = arguments.making.environment(ui);
     let mut making = Making::new(kind, all);
     making.hyperparameters.clone_from(&arguments.data.hyperparameters);
-    let provenance = arguments.making.provenance(making, &environment)?;
+    let provenance = arguments.making.provenance(making, environment.as_ref())?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
 }

@@ -58,7 +58,11 @@ pub(crate) fn draw(lineage: &Lineage) -> Result<String, askama::Error> {
         class: Look::of(hop).class(),
         name: cut(&name(hop)),
         role: role(hop),
-        lines: [made_by(hop), level(hop), standing(hop)].iter().map(|line| cut(line)).collect(),
+        lines: [made_by(hop), level(hop), standing(hop)]
+            .iter()
+            .filter(|line| !line.is_empty())
+            .map(|line| cut(line))
+            .collect(),
         full: format!("{}: {}, {}", name(hop), role(hop), standing(hop)),
     });
     let arrows = links(lineage).into_iter().filter_map(|link| {
@@ -83,20 +87,43 @@ pub(crate) fn draw(lineage: &Lineage) -> Result<String, askama::Error> {
     .render()
 }
 
-/// How far each hop is from the model, by its longest way; a cycle ends the count.
+/// How far each hop is from the model, by its longest way; what closes a cycle does not count.
 fn columns(lineage: &Lineage) -> Vec<usize> {
+    let mut state = vec![State::New; lineage.hops.len()];
+    let mut order = Vec::new();
+    visit(lineage, 0, &mut state, &mut order);
     let mut columns = vec![0usize; lineage.hops.len()];
-    for _ in 0..lineage.hops.len().min(64) {
-        for link in &lineage.links {
-            let child = columns.get(link.child).copied().unwrap_or_default();
-            // What is in a cycle stays where it was met.
-            let fits = link.parent > link.child;
-            if let Some(parent) = columns.get_mut(link.parent).filter(|_| fits) {
-                *parent = (*parent).max(child + 1);
-            }
+    for (child, parents) in order.into_iter().rev() {
+        let next = columns.get(child).copied().unwrap_or_default() + 1;
+        for parent in parents {
+            columns.get_mut(parent).into_iter().for_each(|column| *column = next.max(*column));
         }
     }
     columns
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    New,
+    Open,
+    Done,
+}
+
+/// Lists each hop after all its ancestors, with its parents but those that lead back. It goes as deep as the walk did.
+fn visit(lineage: &Lineage, hop: usize, state: &mut [State], order: &mut Vec<(usize, Vec<usize>)>) {
+    let set = |state: &mut [State], to| state.get_mut(hop).into_iter().for_each(|s| *s = to);
+    set(state, State::Open);
+    let mut parents = Vec::new();
+    for link in lineage.links.iter().filter(|link| link.child == hop) {
+        match state.get(link.parent) {
+            Some(State::New) => visit(lineage, link.parent, state, order),
+            Some(State::Done) => {}
+            _ => continue,
+        }
+        parents.push(link.parent);
+    }
+    set(state, State::Done);
+    order.push((hop, parents));
 }
 
 fn cut(text: &str) -> String {

@@ -41,3 +41,36 @@ def test_passwords_are_typed_without_an_echo(tmp_path, small, typed, ends):
     assert "secret" not in shown and "other" not in shown
     # The echo is back, also after an interrupt.
     assert " echo " in shown and " -echo " not in shown
+
+
+def test_an_interrupt_is_the_commands(tmp_path):
+    """The handler of the password prompt must not end the program while a command runs."""
+    bulla("key", "generate", "--output", tmp_path / "p.key", BULLA_PASSWORD="secret")
+    (tmp_path / "train.sh").write_text(
+        "trap 'echo tidied up; exit 3' INT\nmkdir -p made; echo w > made/w; echo trains\n"
+        "while :; do sleep 0.1; done\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_PASSWORD")}
+    line = f"trap : INT; {BULLA} run --model made --kind pretrain --key p.key -- sh train.sh; echo rc=$?"
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(tmp_path)
+        os.execve("/bin/sh", ["sh", "-c", line], environment)
+    shown = b""
+
+    def until(text):
+        nonlocal shown
+        end = time.monotonic() + 30
+        while text not in shown and time.monotonic() < end:
+            shown += os.read(terminal, 4096)
+
+    until(b"Password of p.key")
+    time.sleep(0.3)
+    os.write(terminal, b"secret\n")
+    until(b"trains")
+    os.write(terminal, b"\x03")
+    until(b"rc=")
+    os.waitpid(process, 0)
+    assert b"tidied up" in shown and b"rc=3" in shown, shown.decode()
+    assert not (tmp_path / "made" / "model.sig").exists()
+    assert '"end"' in (tmp_path / "made.training.jsonl").read_text()

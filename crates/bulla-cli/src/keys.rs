@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bulla::{Certificate, Fault, KeyPair, Limits, Password, PrivateKeyFile, PublicKey};
 use zeroize::Zeroizing;
@@ -221,6 +222,9 @@ fn given_secret(
 /// What a shell expects of a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
+/// Whether a command runs in the foreground, whose signals they are.
+pub(crate) static COMMAND_RUNS: AtomicBool = AtomicBool::new(false);
+
 /// Typing a password turns the terminal's echo off; an interrupt must not leave it so.
 fn restore_echo_when_interrupted() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -229,6 +233,10 @@ fn restore_echo_when_interrupted() {
         let Ok(before) = rustix::termios::tcgetattr(&terminal) else { return };
         // Without the handler an interrupt ends the program all the same.
         let _ = ctrlc::set_handler(move || {
+            // The command has the interrupt from the terminal; how it ends decides.
+            if COMMAND_RUNS.load(Ordering::SeqCst) {
+                return;
+            }
             let _ = rustix::termios::tcsetattr(
                 &terminal,
                 rustix::termios::OptionalActions::Now,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use bulla::sign::Known;
 use bulla::statement::build::{Kind, Role};
@@ -18,6 +19,7 @@ use super::attest::AddArguments;
 use super::attest::provenance::{MadeBy, check_bases};
 use crate::files;
 use crate::inputs::{DataArguments, Looked, Unchanged};
+use crate::keys::COMMAND_RUNS;
 use crate::making::{Making, MakingArguments, of_log};
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::ui::Ui;
@@ -111,6 +113,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     if arguments.record_arguments {
         record.insert("command".to_owned(), recorded.clone().into());
     }
+    COMMAND_RUNS.store(true, Ordering::SeqCst);
     let outcome = Run {
         program,
         arguments: rest,
@@ -124,6 +127,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         }),
     }
     .run();
+    COMMAND_RUNS.store(false, Ordering::SeqCst);
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {

@@ -419,6 +419,22 @@ fn a_party_that_may_not_sign_this() {
     assert!(told.contains("(line 1): signed by ben, who may not sign provenance"), "{told}");
 }
 
+/// A model that is also named as data has to have an origin all the same, whichever is named first.
+#[test]
+fn a_base_that_is_named_as_data_too() {
+    for roles in [[Role::TrainingData, Role::BaseModel], [Role::BaseModel, Role::TrainingData]] {
+        let world = World::new();
+        std::fs::create_dir(world.path("found")).unwrap();
+        std::fs::write(world.path("found").join("weights.bin"), "found somewhere").unwrap();
+        world.model("tuned", "ben", &[("weights.bin", "tuned")]);
+        world.account("tuned", "ben", Kind::Finetune, &roles.map(|role| (role, "found")));
+        let lineage = world.lineage("tuned");
+        assert!(!lineage.stands, "{lineage:#?}");
+        let (hop, problems) = lineage.refusals().next().unwrap();
+        assert_eq!((hop.role, problems[0].code), (Some(Role::BaseModel), "unverified-parent"));
+    }
+}
+
 #[test]
 fn a_cycle() {
     let world = World::story();

@@ -34,7 +34,8 @@ pub(super) struct Walk<'a> {
     work: Work<'a>,
     hops: Vec<Hop>,
     links: Vec<Link>,
-    known: BTreeMap<ModelDigests, usize>,
+    /// Models, and data: what was looked at as data needs no provenance, and so is not known as a model.
+    known: BTreeMap<(ModelDigests, bool), usize>,
     /// The hops between the root and the one that is looked at.
     path: Vec<usize>,
     /// Where each hop's copy was found.
@@ -151,7 +152,7 @@ impl<'a> Walk<'a> {
         if index >= LINEAGE_HOPS {
             return Err(Fault::TooMany { what: "ancestors", limit: LINEAGE_HOPS });
         }
-        self.known.insert(digests, index);
+        self.known.insert((digests, false), index);
         let mut hop = Hop::new(wanted, Some(digests));
         hop.level = Some(Level::L0);
         let stands_for = self.verdict_about(wanted, digests);
@@ -394,7 +395,7 @@ impl<'a> Walk<'a> {
                 Role::BaseModel | Role::Adapter => {
                     // `Step::read` has seen to both digests.
                     let Ok(digests) = ModelDigests::read(descriptor) else { continue };
-                    match self.known.get(&digests) {
+                    match self.known.get(&(digests, false)) {
                         Some(parent) if self.path.contains(parent) => {
                             let parent = *parent;
                             let cycle = self.cycle(parent);
@@ -530,7 +531,7 @@ impl<'a> Walk<'a> {
         descriptor: &ResourceDescriptor,
     ) -> Result<usize, Fault> {
         let digests = ModelDigests::read(descriptor).ok();
-        if let Some(index) = digests.and_then(|digests| self.known.get(&digests)) {
+        if let Some(index) = digests.and_then(|digests| self.known.get(&(digests, true))) {
             return Ok(*index);
         }
         let index = self.hops.len();
@@ -540,7 +541,7 @@ impl<'a> Walk<'a> {
         let mut hop = Hop::new(wanted, digests);
         let mut stands_for = None;
         if let Some(digests) = digests {
-            self.known.insert(digests, index);
+            self.known.insert((digests, true), index);
             self.copy(&mut hop, wanted, digests, index)?;
             stands_for = self.verdict_about(wanted, digests);
             if hop.standing == Standing::Unverified {

@@ -410,17 +410,18 @@ impl<'a> Walk<'a> {
             };
             self.links.push(Link { child: hop, account: index, parent, role });
         }
-        if step.kind == Kind::Convert {
-            self.convert_again(hop, index, &step)?;
-        }
+        let same = step.kind == Kind::Convert && self.convert_again(hop, index, &step)?;
         let parents: Vec<usize> = (self.links.iter())
             .filter(|link| link.child == hop && link.account == index)
             .map(|link| link.parent)
             .collect();
         let all_stand =
             parents.iter().all(|parent| self.hops.get(*parent).is_some_and(|parent| parent.stands));
-        if let Some(account) = self.hops.get_mut(hop).and_then(|h| h.accounts.get_mut(index)) {
+        if let Some(this) = self.hops.get_mut(hop)
+            && let Some(account) = this.accounts.get_mut(index)
+        {
             account.stands = all_stand && account.problems.is_empty();
+            this.rederived |= same && account.stands;
         }
         Ok(())
     }
@@ -485,43 +486,44 @@ impl<'a> Walk<'a> {
         Ok(Level::L1)
     }
 
-    /// Does a conversion again, if that is asked for and both sides are here.
-    fn convert_again(&mut self, hop: usize, account: usize, step: &Step<'_>) -> Result<(), Fault> {
+    /// Does a conversion again, if that is asked for and both sides are here: files that were just found to be what was signed, for
+    /// others prove nothing. Whether it gives the same.
+    fn convert_again(
+        &mut self,
+        hop: usize,
+        account: usize,
+        step: &Step<'_>,
+    ) -> Result<bool, Fault> {
         let (Some(converter), Some(conversion)) =
             (self.options.converter, &step.parameters.conversion)
         else {
-            return Ok(());
+            return Ok(false);
         };
         let base = self.links.iter().find(|link| {
             link.child == hop && link.account == account && link.role == Role::BaseModel
         });
-        let held =
-            |hop: usize| self.copies.get(&hop).and_then(|held| self.evidence.held.get(*held));
+        let held = |hop: usize| {
+            self.hops.get(hop).filter(|hop| hop.standing == Standing::Verified)?;
+            self.copies.get(&hop).and_then(|held| self.evidence.held.get(*held))
+        };
         let (Some(parent), Some(child)) = (base.and_then(|link| held(link.parent)), held(hop))
         else {
-            return Ok(());
+            return Ok(false);
         };
-        match converter.convert_again(conversion, parent, child) {
-            None => {}
-            Some(result) => match result? {
-                Ok(()) => {
-                    self.hops.get_mut(hop).into_iter().for_each(|hop| hop.rederived = true);
-                }
-                Err(difference) => self.account_problem(
-                    hop,
-                    account,
-                    Problem::new(
-                        "not-rederived",
-                        format!(
-                            "converting {} again gives something else: {difference}",
-                            parent.place
-                        ),
-                        "do not use this model: it is not what the conversion makes of its base",
-                    ),
-                ),
-            },
-        }
-        Ok(())
+        let Some(result) = converter.convert_again(conversion, parent, child) else {
+            return Ok(false);
+        };
+        let Err(difference) = result? else { return Ok(true) };
+        self.account_problem(
+            hop,
+            account,
+            Problem::new(
+                "not-rederived",
+                format!("converting {} again gives something else: {difference}", parent.place),
+                "do not use this model: it is not what the conversion makes of its base",
+            ),
+        );
+        Ok(false)
     }
 
     /// Adds a hop for data, which end a chain.

@@ -405,6 +405,21 @@ fn a_signature_by_a_stranger() {
 }
 
 /// Rules 2 and 6: what a party may sign is named, and its key is good for nothing else.
+/// A copy that somebody else signed, too, takes nothing from the maker's word.
+#[test]
+fn a_mirror_by_another_party() {
+    let world = World::story();
+    let mirror = world.path("a-mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    for file in ["weights.bin", "config.json"] {
+        std::fs::copy(world.path("base").join(file), mirror.join(file)).unwrap();
+    }
+    world.seal("a-mirror", "cem", &Recipe::default());
+    let lineage = world.lineage("deployed");
+    assert!(lineage.stands, "{lineage:#?}");
+    assert_eq!(hop(&lineage, "a-mirror").signed_by, ["ana", "cem"]);
+}
+
 #[test]
 fn a_party_that_may_not_sign_this() {
     let mut world = World::story();

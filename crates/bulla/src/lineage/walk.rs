@@ -198,6 +198,14 @@ impl<'a> Walk<'a> {
         let copies: Vec<&Signature> = signatures
             .filter(|signature| signature.digests == digests && (!is_root || signature.held == 0))
             .collect();
+        // A signature is of digests, wherever it lies: whoever signed another copy signed this model.
+        let parties: BTreeSet<&String> = self
+            .evidence
+            .signatures
+            .iter()
+            .filter(|signature| signature.digests == digests)
+            .flat_map(|signature| &signature.parties)
+            .collect();
         let mut wrong = Vec::new();
         for signature in &copies {
             let Some(held) = self.evidence.held.get(signature.held) else { continue };
@@ -211,7 +219,7 @@ impl<'a> Walk<'a> {
                 Ok(standing) => {
                     hop.name.clone_from(&held.name);
                     hop.place = Some(held.place.clone());
-                    hop.signed_by = signature.parties.iter().cloned().collect();
+                    hop.signed_by = parties.iter().copied().cloned().collect();
                     hop.standing = standing;
                     self.copies.insert(index, signature.held);
                     break;
@@ -226,7 +234,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             hop.place = Some(held.place.clone());
-            hop.signed_by = signature.parties.iter().cloned().collect();
+            hop.signed_by = parties.iter().copied().cloned().collect();
             hop.standing = Standing::Refused;
             hop.problems.extend(problems);
             // What is said of it is walked all the same: all that is wrong is told.

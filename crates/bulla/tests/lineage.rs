@@ -722,6 +722,24 @@ fn a_verdict_that_was_taken_back() {
     assert!(!world.lineage("deployed").stands);
 }
 
+/// Of one time, the order of lines decides nothing: whoever may edit them could choose.
+#[test]
+fn two_verdicts_of_one_time() {
+    let (world, _) = stood_for(|_| {}, "gate");
+    let base = World::story();
+    let mut verdict = passed(&base, "base");
+    verdict.time_verified = now() - SignedDuration::from_hours(1);
+    verdict.verification_result = VerificationResult::Failed;
+    let about = Statement::about(base.descriptor("base"), Predicate::Verdict(Box::new(verdict)));
+    world.add("deployed", "gate", &about);
+    let file = world.path("deployed").join("claims.jsonl");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let turned: Vec<&str> = lines.lines().rev().collect();
+    assert!(!world.lineage("deployed").stands);
+    std::fs::write(&file, turned.join("\n")).unwrap();
+    assert!(!world.lineage("deployed").stands);
+}
+
 #[test]
 fn a_verdict_does_not_mend_a_copy_that_was_changed() {
     let mut world = World::story();

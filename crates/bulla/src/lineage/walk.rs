@@ -293,8 +293,11 @@ impl<'a> Walk<'a> {
             (speaks && about_it && verdict.environment == self.rules.environment)
                 .then_some((stated, verdict))
         });
-        // The newest counts: a "no" takes an earlier "yes" back.
-        let (stated, verdict) = verdicts.max_by_key(|(_, verdict)| verdict.time_verified)?;
+        // The newest counts: a "no" takes an earlier "yes" back, and one of the same time, whichever line comes first.
+        let (stated, verdict) = verdicts.max_by_key(|(_, verdict)| {
+            let refused = verdict.verification_result == VerificationResult::Failed;
+            (verdict.time_verified, refused)
+        })?;
         let end = match verdict.expires_on {
             Some(end) => end,
             None => verdict.time_verified.checked_add(self.rules.max_verdict_age).ok()?,

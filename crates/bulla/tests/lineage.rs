@@ -108,7 +108,7 @@ impl World {
         let limits = Limits::default();
         let manifest =
             bulla::sign::measure(&source, &recipe, Known::Nothing, &limits, work()).unwrap();
-        (ModelDigests::of(&manifest), recipe)
+        (ModelDigests::of(&manifest), manifest.recipe.clone())
     }
 
     fn descriptor(&self, name: &str) -> ResourceDescriptor {
@@ -323,6 +323,31 @@ fn data_that_nobody_signed_are_measured() {
     std::fs::write(world.path("texts").join("b.txt"), "poison").unwrap();
     let message = world.refused("texts", "other-data");
     assert!(message.contains("is not what went in: oms:"), "{message}");
+}
+
+#[test]
+fn other_data_of_the_same_name_are_passed_over() {
+    let world = World::story();
+    std::fs::remove_file(world.path("texts").join("model.sig")).unwrap();
+    std::fs::create_dir_all(world.path("older/texts")).unwrap();
+    std::fs::write(world.path("older/texts/a.txt"), "what there was before").unwrap();
+    let limits = Limits::default();
+    let folders = [world.path("older"), world.folder.path().to_owned()];
+    let held = Held::around(&world.path("deployed"), &folders, &limits).unwrap();
+    let lineage = walk(held, &world.rules, Options::default(), now(), &limits, work()).unwrap();
+    assert!(lineage.stands, "{lineage:#?}");
+    assert_eq!(hop(&lineage, "texts").standing, Standing::Measured);
+}
+
+#[test]
+fn data_that_are_named_as_claims_are() {
+    let world = World::new();
+    world.model("base", "ana", &[("weights.bin", "base")]);
+    std::fs::write(world.path("insurance-claims.jsonl"), "{}").unwrap();
+    let data = [(Role::TrainingData, "insurance-claims.jsonl")];
+    world.account("base", "ana", Kind::Pretrain, &data);
+    let lineage = world.lineage("base");
+    assert!(lineage.stands, "{lineage:#?}");
 }
 
 #[test]

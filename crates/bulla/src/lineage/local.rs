@@ -71,7 +71,9 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let kind = entry.file_type().map_err(fault)?;
-        let belongs = name.ends_with(".sig") || name.ends_with(CLAIMS_NAME);
+        // `insurance-claims.jsonl` is data.
+        let claims = name == CLAIMS_NAME || name.ends_with(&format!(".{CLAIMS_NAME}"));
+        let belongs = name.ends_with(".sig") || claims;
         // A signature or claims without the file that they are about.
         let alone = name.strip_suffix(".sig").or(name.strip_suffix(&format!(".{CLAIMS_NAME}")));
         if let Some(alone) = alone.filter(|alone| !alone.is_empty()) {
@@ -80,10 +82,9 @@ fn paths_in(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
                 paths.push(path);
             }
         }
-        if name.starts_with('.') || belongs || !(kind.is_dir() || kind.is_file()) {
-            continue;
+        if !name.starts_with('.') && !belongs && (kind.is_dir() || kind.is_file()) {
+            paths.push(entry.path());
         }
-        paths.push(entry.path());
         if paths.len() > LINEAGE_PLACES {
             return Err(Fault::TooMany {
                 what: "files and folders beside one another where ancestors are looked for",

@@ -601,6 +601,7 @@ impl<'a> Walk<'a> {
             .iter()
             .zip(&self.evidence.unsigned)
             .filter(|(held, unsigned)| held.name == descriptor.name && unsigned.is_some());
+        let mut other = None;
         for (held, _) in named {
             let Some(source) = held.files.open()? else { continue };
             let listing = source.list(&Scope::to_sign(&recipe), self.limits)?;
@@ -618,14 +619,17 @@ impl<'a> Walk<'a> {
                 }
                 problems.push(differing(&measured, &digests));
             }
-            hop.place = Some(held.place.clone());
+            other.get_or_insert((&held.place, problems));
+        }
+        // Several folders may have the name: it is enough that one of them holds the data.
+        if let Some((place, problems)) = other {
+            hop.place = Some(place.clone());
             hop.standing = Standing::Refused;
             hop.problem(
                 "other-data",
-                format!("{} is not what went in: {}", held.place, problems.join("; ")),
+                format!("{place} is not what went in: {}", problems.join("; ")),
                 "get the data again as they were, or take the folder out of those that are looked at",
             );
-            return Ok(());
         }
         Ok(())
     }

@@ -512,3 +512,15 @@ fn where_claims_are() {
     assert_eq!(claims_paths(path), [path.join("claims.jsonl"), beside]);
     assert_eq!(claims_path(Path::new("a/b.gguf"), None), Path::new("a/b.gguf.claims.jsonl"));
 }
+
+/// A digest is printed as it stands there: no kind of them is free text.
+#[test]
+fn a_digest_is_no_text() {
+    for (found, fits) in
+        [("h1:5bMZxkDd+7H/hQ==", true), ("\u{1b}[2Jproved", false), ("a\nb", false)]
+    {
+        let mut made = statement("a:b", json!({}));
+        made["subject"][0]["digest"]["dirHash"] = found.into();
+        assert_eq!(read(made.to_string().as_bytes()).is_ok(), fits, "{found:?}");
+    }
+}

@@ -172,7 +172,7 @@ fn show_claims(out: &mut dyn io::Write, claims: &ClaimsDescription, all: bool) -
         if statement.fields.is_empty() || all {
             for subject in &statement.subject {
                 for (kind, hex) in &subject.digest {
-                    writeln!(out, "    about      {}:{hex}", Printable(kind))?;
+                    writeln!(out, "    about      {}:{}", Printable(kind), Printable(hex))?;
                 }
             }
             let predicate = statement.predicate.to_string();

@@ -94,7 +94,11 @@ impl ResourceDescriptor {
             let fits = HashAlgorithm::from_name(algorithm)
                 .is_none_or(|known| digest.len() == known.output_len() * 2);
             // Go's `h1:` hashes are base64.
-            let legible = algorithm == "dirHash" || digest.bytes().all(is_hex);
+            let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=:".contains(&b);
+            let legible = match algorithm.as_str() {
+                "dirHash" => digest.bytes().all(is_base64),
+                _ => digest.bytes().all(is_hex),
+            };
             if digest.is_empty() || digest.len() > 256 || !legible || !fits {
                 return Err(malformed(format!(
                     "the {algorithm} of {:?} is {digest:?}, expected lower-case hexadecimal of its length",

@@ -855,3 +855,26 @@ fn places_with_a_device_or_too_much_are_told() {
     assert!(Held::local(&world.path("deployed"), &Limits::default()).is_err());
     assert!(Held::local(Path::new("/dev/null"), &Limits::default()).is_ok());
 }
+
+/// A statement about two models proves nothing of the one that was not looked at.
+#[test]
+fn a_second_subject_is_not_proved() {
+    let world = World::story();
+    let claims = world.path("base").join("claims.jsonl");
+    let standing = |world: &World| {
+        let lineage = world.lineage("base");
+        assert!(lineage.stands);
+        let file = bulla::claims::ClaimsFile::read(&claims, &Limits::default()).unwrap();
+        let described = bulla::inspect::ClaimsDescription::of(&file, Some(&lineage));
+        let field = &described.statements[0].statement.fields[0];
+        (field.name, field.standing)
+    };
+    let proved = bulla::inspect::FieldStanding::Proved;
+    assert_eq!(standing(&world), ("model_hash", proved));
+    std::fs::remove_file(&claims).unwrap();
+    let made = Predicate::Provenance(Box::new(world.provenance(Kind::Pretrain, &[])));
+    let mut statement = Statement::about(world.descriptor("base"), made);
+    statement.subject.push(world.descriptor("tuned"));
+    world.add("base", "ana", &statement);
+    assert_eq!(standing(&world), ("model_hash", bulla::inspect::FieldStanding::Claimed));
+}

@@ -211,18 +211,35 @@ impl<'a> Proof<'a> {
             })
     }
 
-    fn model(&self) -> bool {
-        self.lineage.hops.first().is_some_and(|hop| hop.standing == Standing::Verified)
+    /// Whether all of these are the model that was measured.
+    fn model(&self, subjects: &[ResourceDescriptor]) -> bool {
+        self.lineage.hops.first().is_some_and(|hop| {
+            let found =
+                |subject| hop.digests.is_some() && ModelDigests::read(subject).ok() == hop.digests;
+            hop.standing == Standing::Verified && subjects.iter().all(found)
+        })
     }
 
-    /// Whether the signer's certificate says the same of the run that signed.
+    /// Whether the signer's certificate says the same of the run that signed, and the signer may speak for it.
     fn certified(&self, claim: &str, value: &str) -> bool {
         match &self.account.signer {
-            SignedByReport::Identity { claims, .. } => {
+            SignedByReport::Identity { claims, .. } if self.account.problems.is_empty() => {
                 !value.is_empty() && claims.get(claim).is_some_and(|found| found == value)
             }
             _ => false,
         }
+    }
+
+    /// Whether it says so of all the code: the commit, and the place if one is named.
+    fn code(&self, sources: &[&ResourceDescriptor]) -> bool {
+        !sources.is_empty()
+            && sources.iter().all(|source| {
+                let place = source.uri.strip_prefix("git+").unwrap_or(&source.uri);
+                let place = place.strip_suffix(".git").unwrap_or(place);
+                let commit = source.digest.get("gitCommit").map_or("", String::as_str);
+                self.certified("commit", commit)
+                    && (place.is_empty() || self.certified("repository", place))
+            })
     }
 }
 
@@ -271,10 +288,7 @@ fn fields(
         Some(None) => " with or without changes that were not committed",
         _ => "",
     };
-    let code_proved = proof.is_some_and(|proof| {
-        let mut commits = commits.iter().filter_map(commit).peekable();
-        commits.peek().is_some() && commits.all(|commit| proof.certified("commit", &commit))
-    });
+    let code_proved = proof.is_some_and(|proof| proof.code(&commits));
     let code = commits.iter().map(|source| {
         let commit = commit(source).unwrap_or_else(|| "(no commit)".to_owned());
         let place = if source.uri.is_empty() { "(not published)" } else { &source.uri };
@@ -309,7 +323,7 @@ fn fields(
         field(
             "model_hash",
             statement.subject.iter().map(digest_of).collect(),
-            proof.is_some_and(Proof::model),
+            proof.is_some_and(|proof| proof.model(&statement.subject)),
         ),
         field("training_code_commit", code.collect(), code_proved),
         field("training_data_hash", inputs(&data), proof.is_some_and(|proof| proof.holds(&data))),
@@ -318,7 +332,13 @@ fn fields(
         field(
             "training_pipeline_id",
             pipeline,
-            proof.is_some_and(|proof| proof.certified("run", &invocation)),
+            proof.is_some_and(|proof| {
+                let pipeline = parameters.pipeline.as_deref();
+                proof.certified("run", &invocation)
+                    && pipeline.is_none_or(|id| {
+                        proof.certified("workflow", id) || proof.certified("workflow-name", id)
+                    })
+            }),
         ),
         field("signer_identity", signers, proof.is_some()),
         field("timestamp", times, proof.is_some_and(|proof| proof.account.signed_at.is_some())),

@@ -404,5 +404,7 @@ impl Unchanged {
 
 fn list(place: &Path, limits: &Limits) -> Result<Vec<Found>, Problem> {
     let source = LocalModel::open(place)?;
-    Ok(source.list(&Scope::to_sign(&Recipe::default()), limits)?.files)
+    // Links are followed as whoever signed the input may have followed them.
+    let recipe = Recipe { follow_symlinks: true, ..Recipe::default() };
+    Ok(source.list(&Scope::to_sign(&recipe), limits)?.files)
 }

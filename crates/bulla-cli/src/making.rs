@@ -122,8 +122,32 @@ impl MakingArguments {
         making: Making,
         environment: Option<&Environment>,
     ) -> Result<Provenance, Problem> {
+        let byproducts = self.byproducts(&making.logs)?;
+        Ok(self.put_together(making, environment, byproducts))
+    }
+
+    /// That what is known before a run can be signed after it.
+    pub(crate) fn check(
+        &self,
+        making: Making,
+        environment: Option<&Environment>,
+    ) -> Result<(), Problem> {
+        let provenance = self.put_together(making, environment, Vec::new());
+        let nothing = bulla::Digest::sha256(b"");
+        let subject = ResourceDescriptor::of_file("", &nothing);
+        let predicate = bulla::Predicate::Provenance(Box::new(provenance));
+        bulla::Statement::about(subject, predicate).encode()?;
+        Ok(())
+    }
+
+    fn put_together(
+        &self,
+        making: Making,
+        environment: Option<&Environment>,
+        byproducts: Vec<ResourceDescriptor>,
+    ) -> Provenance {
         let Making { kind, mut inputs, command, hyperparameters, conversion, .. } = making;
-        let Making { started, finished, logs, .. } = making;
+        let Making { started, finished, .. } = making;
         let parts = [Role::BaseModel, Role::Adapter, Role::RetrievalIndex];
         let is_part = |input: &&ResourceDescriptor| {
             parts.iter().any(|role| input.role() == Some(role.name()))
@@ -146,7 +170,7 @@ impl MakingArguments {
             conversion,
             components,
         };
-        Ok(Provenance {
+        Provenance {
             build_definition: BuildDefinition {
                 build_type: kind.build_type(),
                 external_parameters: parameters.to_map(),
@@ -164,9 +188,9 @@ impl MakingArguments {
                     started_on: started,
                     finished_on: finished,
                 }),
-                byproducts: self.byproducts(&logs)?,
+                byproducts,
             },
-        })
+        }
     }
 
     fn byproducts(&self, logs: &[PathBuf]) -> Result<Vec<ResourceDescriptor>, Problem> {

@@ -398,6 +398,50 @@ fn inputs_that_change_while_a_command_runs() {
     assert!(!story.path("ben/made/model.sig").exists());
 }
 
+/// Links, and the files that are named beside models and data, are inputs as well.
+#[test]
+fn links_and_parameters_that_change_while_a_command_runs() {
+    let story = Story::new();
+    story.write("ana/linked/one.bin", b"one");
+    story.write("ana/linked/two.bin", b"two");
+    std::os::unix::fs::symlink("one.bin", story.path("ana/linked/weights.bin")).unwrap();
+    story.yes("sign ana/linked --follow-symlinks --key ana/ana.key");
+    story.write(
+        "turn.sh",
+        b"mkdir -p ben/made; echo w > ben/made/weights.bin; ln -sf two.bin ana/linked/weights.bin",
+    );
+    story.write("tune.sh", b"mkdir -p ben/made; echo w > ben/made/weights.bin; echo 9 > lr.yaml");
+    story.write("lr.yaml", b"1");
+    let of_ben = "--key ben/ben.key --trust trust.yaml";
+    for (inputs, script, changed) in [
+        ("--kind finetune --base-model ana/linked", "turn.sh", "ana/linked"),
+        ("--kind pretrain --hyperparameters lr.yaml", "tune.sh", "lr.yaml"),
+    ] {
+        let said = story.says(&format!("run --model ben/made {inputs} {of_ben} -- sh {script}"), 2);
+        assert!(said.contains(&format!("{changed} changed while the command ran")), "{said}");
+        std::fs::remove_file(story.path("ben/made.training.jsonl")).unwrap();
+    }
+}
+
+/// What would be refused after hours of training is refused before.
+#[test]
+fn a_run_that_could_not_be_signed_does_not_begin() {
+    let story = Story::new();
+    story.write("ben/other/model.sig", b"not ours");
+    story.write("ran.sh", b"touch ran");
+    for (line, code, words) in [
+        ("--model ben/made --builder nowhere", 1, "expected a URI"),
+        ("--model ben/other", 2, "is not a model signature"),
+        ("--model ben/texts/made --dataset ben/texts", 2, "would be written into"),
+        ("--model ben/made --dataset ben/texts --log ben/texts/log", 2, "would be written into"),
+    ] {
+        let said =
+            story.says(&format!("run {line} --kind pretrain --key ben/ben.key -- sh ran.sh"), code);
+        assert!(said.contains(words), "{line}: {said}");
+        assert!(!story.path("ran").exists(), "{line}");
+    }
+}
+
 #[test]
 fn bases_are_checked_on_the_spot() {
     let story = Story::new();

@@ -80,15 +80,34 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             "give another place with --log",
         ));
     }
+    super::sign::may_replace(&files::signature_of(model), model, &desk.limits)?;
+    // They are listed before they are measured, so that no change goes unnoticed in between.
+    let places = arguments.base_model.iter().chain(&arguments.data.dataset).map(Path::new);
+    let places = places.chain(arguments.data.hyperparameters.as_deref());
+    let places: Vec<&Path> = places.filter(|place| place.exists()).collect();
+    for place in &places {
+        for written in [model, &log_path] {
+            if files::inside(place, written).is_some() || files::replaces(written, place) {
+                return Err(Problem::usage(
+                    format!(
+                        "{} would be written into {}, which goes in",
+                        Printable(&written.to_string_lossy()),
+                        Printable(&place.to_string_lossy())
+                    ),
+                    "keep what a training reads apart from what it writes",
+                ));
+            }
+        }
+    }
+    let before = Unchanged::of(places.into_iter(), &desk.limits)?;
     let inputs = desk.inputs();
     let mut all = Vec::new();
     for base in &arguments.base_model {
         all.extend(inputs.model(Role::BaseModel, base)?);
     }
     all.extend(inputs.all(&arguments.data)?);
-    let places = arguments.base_model.iter().chain(&arguments.data.dataset);
-    let before = Unchanged::of(places.map(Path::new).filter(|place| place.exists()), &desk.limits)?;
     let environment = arguments.making.environment(ui);
+    arguments.making.check(Making::new(kind, all.clone()), environment.as_ref())?;
 
     let started = Timestamp::now();
     let log_fault = |error| of_log(&log_path, &error);

@@ -1,7 +1,9 @@
 //! What went into a model: found, measured, and its signature checked on the spot.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use bulla::lineage::Party;
 use bulla::model::{Found, ModelSource as _, Scope};
 use bulla::sign::Known;
 use bulla::statement::build::Role;
@@ -33,7 +35,7 @@ pub(crate) struct BelieveArguments {
 
 /// The same, read.
 pub(crate) struct Believed {
-    trusts: Vec<Trust>,
+    parties: Vec<Party>,
     pub(crate) file: Option<TrustFile>,
 }
 
@@ -44,17 +46,24 @@ impl BelieveArguments {
         limits: &Limits,
     ) -> Result<Believed, Problem> {
         let file = self.trust.as_deref().map(|path| TrustFile::read(path, limits)).transpose()?;
-        let mut trusts = Vec::new();
+        let mut keys = Vec::new();
         for key in &self.input_key {
-            trusts.push(Trust::keys(vec![key.public_key(limits)?])?);
+            keys.push(key.public_key(limits)?);
         }
-        if let Some(own) = own {
-            trusts.push(Trust::keys(vec![own.clone()])?);
+        keys.extend(own.cloned());
+        let mut parties = Vec::new();
+        for key in keys {
+            parties.push(Party {
+                id: key.fingerprint().to_string(),
+                trust: Trust::keys(vec![key])?,
+                valid: (None, None),
+                may_sign: BTreeSet::new(),
+            });
         }
-        let parties = file.iter().flat_map(|file| &file.rules.parties);
-        let sign_models = parties.filter(|p| p.may_sign.contains(bulla::lineage::MAY_SIGN_MODELS));
-        trusts.extend(sign_models.map(|party| party.trust.clone()));
-        Ok(Believed { trusts, file })
+        let named = file.iter().flat_map(|file| &file.rules.parties);
+        let sign_models = named.filter(|p| p.may_sign.contains(bulla::lineage::MAY_SIGN_MODELS));
+        parties.extend(sign_models.cloned());
+        Ok(Believed { parties, file })
     }
 }
 
@@ -158,9 +167,15 @@ impl Believed {
     ) -> Result<T, Failure> {
         let bundle = UnverifiedBundle::parse(bytes, limits)?;
         let mut reasons = Vec::new();
-        for trust in &self.trusts {
-            match bundle.clone().authenticate(trust, jiff::Timestamp::now(), limits) {
-                Ok(payload) => return go_on(payload.decode()?),
+        for party in &self.parties {
+            match bundle.clone().authenticate(&party.trust, jiff::Timestamp::now(), limits) {
+                Ok(payload) if party.counts_at(payload.checked_at()) => {
+                    return go_on(payload.decode()?);
+                }
+                Ok(payload) => reasons.push(Reason::NotInForce {
+                    signer: party.id.clone(),
+                    at: payload.checked_at().to_string(),
+                }),
                 Err(refusal) => reasons.extend(refusal.reasons().cloned()),
             }
         }

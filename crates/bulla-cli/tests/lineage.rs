@@ -442,6 +442,23 @@ fn a_run_that_could_not_be_signed_does_not_begin() {
     }
 }
 
+/// A key that counts no more, by the trust file, is believed nowhere.
+#[test]
+fn inputs_by_a_key_that_counts_no_more() {
+    let story = Story::new();
+    let trust = std::fs::read_to_string(story.path("trust.yaml")).unwrap();
+    let over = trust.replace(
+        "keys: [{ public_key: ana",
+        "keys: [{ valid: { until: 2020-01-01 }, public_key: ana",
+    );
+    story.write("trust.yaml", over.as_bytes());
+    let said = story.says(
+        "attest provenance ben/tuned --kind finetune --base-model ana/base --key ben/ben.key --trust trust.yaml",
+        1,
+    );
+    assert!(said.contains("signed by ana, whose key does not count at"), "{said}");
+}
+
 #[test]
 fn bases_are_checked_on_the_spot() {
     let story = Story::new();

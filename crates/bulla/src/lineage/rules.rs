@@ -74,7 +74,9 @@ pub struct Party {
 }
 
 impl Party {
-    pub(super) fn counts_at(&self, at: Timestamp) -> bool {
+    /// Whether a signature of that time counts.
+    #[must_use]
+    pub fn counts_at(&self, at: Timestamp) -> bool {
         let (from, until) = self.valid;
         from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until)
     }

@@ -127,3 +127,5 @@ pub(crate) const STATEMENT_SUBJECTS: usize = 1024;
 pub(crate) const LINEAGE_HOPS: usize = 10_000;
 /// Files and folders beside one another where ancestors are looked for.
 pub(crate) const LINEAGE_PLACES: usize = 10_000;
+/// Claims of all models of a lineage together.
+pub(crate) const LINEAGE_CLAIMS: usize = 100_000;

@@ -139,7 +139,7 @@ impl World {
     fn lineage_with(&self, name: &str, options: Options<'_>) -> Lineage {
         let limits = Limits::default();
         let folders = [self.folder.path().to_owned()];
-        let held = Held::around(&self.path(name), &folders, &limits).unwrap();
+        let held = Held::around(&self.path(name), &folders).unwrap();
         walk(held, &self.rules, options, now(), &limits, work()).unwrap()
     }
 
@@ -333,7 +333,7 @@ fn other_data_of_the_same_name_are_passed_over() {
     std::fs::write(world.path("older/texts/a.txt"), "what there was before").unwrap();
     let limits = Limits::default();
     let folders = [world.path("older"), world.folder.path().to_owned()];
-    let held = Held::around(&world.path("deployed"), &folders, &limits).unwrap();
+    let held = Held::around(&world.path("deployed"), &folders).unwrap();
     let lineage = walk(held, &world.rules, Options::default(), now(), &limits, work()).unwrap();
     assert!(lineage.stands, "{lineage:#?}");
     assert_eq!(hop(&lineage, "texts").standing, Standing::Measured);
@@ -846,14 +846,22 @@ fn conversions_that_are_done_again() {
     assert_eq!(problems[0].code, "not-rederived");
 }
 
+/// What is there and cannot be read is a fault, not a missing claim.
 #[test]
-fn places_with_a_device_or_too_much_are_told() {
+fn a_directory_in_the_place_of_the_claims() {
     let world = World::story();
     let claims = world.path("deployed").join("claims.jsonl");
     std::fs::remove_file(&claims).unwrap();
     std::fs::create_dir(&claims).unwrap();
-    assert!(Held::local(&world.path("deployed"), &Limits::default()).is_err());
-    assert!(Held::local(Path::new("/dev/null"), &Limits::default()).is_ok());
+    let held = Held::around(&world.path("deployed"), &[]).unwrap();
+    let limits = Limits::default();
+    let walked = walk(held, &world.rules, Options::default(), now(), &limits, work());
+    assert!(walked.unwrap_err().to_string().contains("it is not a regular file"));
+    // Elsewhere it is told, and can only be missed.
+    let tuned = world.lineage("tuned");
+    assert!(tuned.stands);
+    assert!(tuned.passed_over[0].contains("deployed were not read"), "{:?}", tuned.passed_over);
+    assert!(Held::local(Path::new("/dev/null")).is_ok());
 }
 
 /// A statement about two models proves nothing of the one that was not looked at.

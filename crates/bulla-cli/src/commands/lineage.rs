@@ -107,7 +107,7 @@ impl ChainFlags {
             false => self.folders.clone(),
             true => parent_of(model).into_iter().collect(),
         };
-        let held = Held::around(model, &folders, limits)?;
+        let held = Held::around(model, &folders)?;
         let mut options = Options::default();
         options.measure_parents = !self.parents_by_signature;
         options.converter = self.rederive.then_some(&Again);

@@ -3,6 +3,7 @@
 //! Where something was found says nothing. Signatures and statements are put together by digests alone, whoever
 //! put them where they lie.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -11,8 +12,8 @@ use jiff::Timestamp;
 use super::rules::{MAY_SIGN_MODELS, Rules};
 use crate::bundle::UnverifiedBundle;
 use crate::claims::ClaimsFile;
-use crate::error::{Fault, Reason, Refusal};
-use crate::limits::Limits;
+use crate::error::{Failure, Fault, Reason, Refusal};
+use crate::limits::{LINEAGE_CLAIMS, Limits};
 use crate::model::{LocalModel, ModelPath, ModelSource};
 use crate::statement::Attestation;
 use crate::statement::model::ModelDigests;
@@ -29,11 +30,42 @@ pub struct Held {
     /// Its files.
     pub files: Files,
     /// Its signature file.
-    pub signature: Option<Vec<u8>>,
+    pub signature: Stored,
     /// Where that lies inside the model.
     pub signature_path: Option<ModelPath>,
-    /// Statements about it, or about anything else.
-    pub claims: Vec<ClaimsFile>,
+    /// Files of statements about it, or about anything else.
+    pub claims: Vec<Stored>,
+}
+
+/// A small file. It is read when it is looked at, and not kept: there may be thousands.
+#[derive(Debug, Default)]
+pub enum Stored {
+    /// It is not there.
+    #[default]
+    Nowhere,
+    /// On this machine's disk, if it is there at all.
+    Local(PathBuf),
+    /// Here.
+    Bytes(Vec<u8>),
+}
+
+impl Stored {
+    /// A signature file, up to one byte more than the limit; `None` if it is not there.
+    fn signature(&self, limits: &Limits) -> Result<Option<Cow<'_, [u8]>>, Fault> {
+        Ok(match self {
+            Self::Nowhere => None,
+            Self::Local(path) => super::local::read(path, limits.bundle_bytes)?.map(Cow::Owned),
+            Self::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+        })
+    }
+
+    fn claims(&self, limits: &Limits) -> Result<ClaimsFile, Fault> {
+        match self {
+            Self::Nowhere => Ok(ClaimsFile::default()),
+            Self::Local(path) => ClaimsFile::read(path, limits),
+            Self::Bytes(bytes) => Ok(ClaimsFile::parse(bytes, limits)),
+        }
+    }
 }
 
 impl Held {
@@ -94,15 +126,17 @@ pub struct Stated {
 }
 
 /// The statements that count, each once; and in words what was passed over.
-#[must_use]
+///
+/// # Errors
+/// A [`Fault`] when something that is there cannot be read.
 pub fn counting(
     held: Vec<Held>,
     rules: &Rules,
     now: Timestamp,
     limits: &Limits,
-) -> (Vec<Stated>, Vec<String>) {
-    let evidence = Evidence::gather(held, rules, now, limits);
-    (evidence.statements, evidence.passed_over)
+) -> Result<(Vec<Stated>, Vec<String>), Fault> {
+    let evidence = Evidence::gather(held, rules, now, limits)?;
+    Ok((evidence.statements, evidence.passed_over))
 }
 
 /// Everything at hand.
@@ -152,7 +186,12 @@ fn signers(
 
 impl Evidence {
     /// Checks every signature, once.
-    pub(super) fn gather(held: Vec<Held>, rules: &Rules, now: Timestamp, limits: &Limits) -> Self {
+    pub(super) fn gather(
+        held: Vec<Held>,
+        rules: &Rules,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Self, Fault> {
         let mut evidence = Self {
             held,
             signatures: Vec::new(),
@@ -161,26 +200,49 @@ impl Evidence {
             passed_over: Vec::new(),
         };
         let mut seen = BTreeSet::new();
-        for index in 0..evidence.held.len() {
-            let Some(held) = evidence.held.get_mut(index) else { continue };
-            let reason = match &held.signature {
-                None => Some(Reason::NoSignature { path: held.signature_place() }),
-                Some(bytes) => match read_signature(bytes, rules, now, limits) {
-                    Ok((digests, parties)) => {
-                        evidence.signatures.push(Signature { held: index, digests, parties });
-                        None
-                    }
-                    Err(reason) => Some(reason),
-                },
+        let mut lines = 0;
+        for (index, held) in evidence.held.iter().enumerate() {
+            let place = &held.place;
+            // Of the model itself everything has to be readable. What lies elsewhere can only be missed, and is told.
+            let is_root = index == 0;
+            let signature = match held.signature.signature(limits) {
+                Err(fault) if !is_root => {
+                    let told = format!("the signature of {place} was not read: {fault}");
+                    evidence.passed_over.push(told);
+                    None
+                }
+                signature => signature?,
             };
-            evidence.unsigned.push(reason);
-            let place = held.place.clone();
-            for file in std::mem::take(&mut held.claims) {
-                let told = |line: usize, why: &dyn std::fmt::Display| {
-                    format!("a claim of {place} has no effect (line {line}): {why}")
+            let signed = match signature {
+                None => Err(Reason::NoSignature { path: held.signature_place() }),
+                Some(bytes) => read_signature(&bytes, rules, now, limits),
+            };
+            evidence.unsigned.push(match signed {
+                Ok((digests, parties)) => {
+                    evidence.signatures.push(Signature { held: index, digests, parties });
+                    None
+                }
+                Err(reason) => Some(reason),
+            });
+            let told = |line: usize, why: &dyn std::fmt::Display| {
+                format!("a claim of {place} has no effect (line {line}): {why}")
+            };
+            let passed_over = &mut evidence.passed_over;
+            for file in &held.claims {
+                let mut file = match file.claims(limits) {
+                    Err(fault) if !is_root => {
+                        passed_over.push(format!("the claims of {place} were not read: {fault}"));
+                        continue;
+                    }
+                    file => file?,
                 };
-                let passed_over = &mut evidence.passed_over;
                 passed_over.extend(file.broken.iter().map(|(line, reason)| told(*line, reason)));
+                // Each costs a look at it by every party.
+                lines += file.bundles.len();
+                if lines > LINEAGE_CLAIMS {
+                    file.bundles.clear();
+                    file.cut = true;
+                }
                 if file.cut {
                     passed_over
                         .push(format!("not all claims of {place} were read: there are too many"));
@@ -193,12 +255,12 @@ impl Evidence {
                                 evidence.statements.push(stated);
                             }
                         }
-                        Err(reason) => evidence.passed_over.push(told(line, &reason)),
+                        Err(reason) => passed_over.push(told(line, &reason)),
                     }
                 }
             }
         }
-        evidence
+        Ok(evidence)
     }
 
     /// Statements about a model.
@@ -242,18 +304,22 @@ fn claim_of(
 }
 
 impl Signature {
-    /// The signature, checked again: it is not kept in memory for every model at hand.
+    /// The signature, read and checked again: it is not kept in memory for every model at hand.
     pub(super) fn claim(
         &self,
         held: &Held,
         rules: &Rules,
         now: Timestamp,
         limits: &Limits,
-    ) -> Result<Authenticated<OmsClaim>, Reason> {
-        let bytes = held.signature.as_deref().unwrap_or_default();
-        let bundle = UnverifiedBundle::parse(bytes, limits)?;
+    ) -> Result<Authenticated<OmsClaim>, Failure> {
+        let bytes = held.signature.signature(limits)?;
+        let bundle = UnverifiedBundle::parse(bytes.as_deref().unwrap_or_default(), limits)?;
         let parties = signers(&bundle, rules, now, limits, |may| may.contains(MAY_SIGN_MODELS))?;
-        claim_of(bundle, rules, &parties, now, limits)
+        let claim = claim_of(bundle, rules, &parties, now, limits)?;
+        if ModelDigests::of_claim(claim.value()) != Some(self.digests) {
+            return Err(Fault::Changed { path: held.signature_place() }.into());
+        }
+        Ok(claim)
     }
 }
 

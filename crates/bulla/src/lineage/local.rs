@@ -6,10 +6,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::evidence::{Files, Held};
-use crate::claims::{ClaimsFile, claims_paths};
+use super::evidence::{Files, Held, Stored};
+use crate::claims::claims_paths;
 use crate::error::Fault;
-use crate::limits::{LINEAGE_PLACES, Limits};
+use crate::limits::LINEAGE_PLACES;
 use crate::model::{CLAIMS_NAME, GIT_PATHS, ModelPath, SIGNATURE_NAME};
 
 impl Held {
@@ -18,13 +18,9 @@ impl Held {
     ///
     /// # Errors
     /// [`Fault::Io`] when something is there and cannot be read.
-    pub fn local(path: &Path, limits: &Limits) -> Result<Self, Fault> {
+    pub fn local(path: &Path) -> Result<Self, Fault> {
         let is_directory = path.is_dir();
         let signature = if is_directory { path.join(SIGNATURE_NAME) } else { with(path, ".sig") };
-        let mut claims = Vec::new();
-        for file in claims_paths(path) {
-            claims.push(ClaimsFile::read(&file, limits)?);
-        }
         // `.` has a name, too.
         let real = path.canonicalize();
         let named = path.file_name().or_else(|| real.as_ref().ok()?.file_name());
@@ -35,9 +31,9 @@ impl Held {
                 true => Files::Local(path.to_owned()),
                 false => Files::None,
             },
-            signature: read(&signature, limits)?,
+            signature: Stored::Local(signature),
             signature_path: is_directory.then(|| ModelPath::parse(SIGNATURE_NAME).ok()).flatten(),
-            claims,
+            claims: claims_paths(path).into_iter().map(Stored::Local).collect(),
         })
     }
 
@@ -45,16 +41,16 @@ impl Held {
     ///
     /// # Errors
     /// [`Fault::Io`] when something there cannot be read, [`Fault::TooMany`] when there is too much.
-    pub fn around(model: &Path, folders: &[PathBuf], limits: &Limits) -> Result<Vec<Self>, Fault> {
+    pub fn around(model: &Path, folders: &[PathBuf]) -> Result<Vec<Self>, Fault> {
         let mut seen = BTreeSet::from_iter(model.canonicalize());
-        let mut all = vec![Self::local(model, limits)?];
+        let mut all = vec![Self::local(model)?];
         for folder in folders {
             let paths = paths_in(folder)?;
             // One that has claims and no files has no place of its own.
             let new = |path: &PathBuf| seen.insert(path.canonicalize().unwrap_or(path.clone()));
             let paths: Vec<PathBuf> = paths.into_iter().filter(new).collect();
             for path in paths {
-                all.push(Self::local(&path, limits)?);
+                all.push(Self::local(&path)?);
             }
         }
         Ok(all)
@@ -123,7 +119,7 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Reads a signature file, up to one byte more than the limit; `None` if there is none.
-fn read(path: &Path, limits: &Limits) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
     let fault = |e| Fault::io("read", path, e);
     let opened = fs::OpenOptions::new()
         .read(true)
@@ -139,6 +135,6 @@ fn read(path: &Path, limits: &Limits) -> Result<Option<Vec<u8>>, Fault> {
         return Err(fault(io::Error::other("it is not a regular file")));
     }
     let mut bytes = Vec::new();
-    file.take(limits.bundle_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
     Ok(Some(bytes))
 }

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use evidence::{Files, Held, Stated, counting};
+pub use evidence::{Files, Held, Stated, Stored, counting};
 pub use walk::resource_uri;
 
 pub use rules::{Builder, Level, MAY_SIGN_MODELS, Party, Rules, Unverified, Verifier};
@@ -230,7 +230,7 @@ pub fn walk(
     limits: &Limits,
     work: Work<'_>,
 ) -> Result<Lineage, Fault> {
-    let evidence = Evidence::gather(held, rules, now, limits);
+    let evidence = Evidence::gather(held, rules, now, limits)?;
     walk::Walk::new(&evidence, rules, options, now, limits, work).run()
 }
 

@@ -256,7 +256,10 @@ impl<'a> Walk<'a> {
         };
         let claim = match signature.claim(held, self.rules, self.now, self.limits) {
             Ok(claim) => claim,
-            Err(reason) => return Ok(Err(vec![Problem::of(&reason)])),
+            Err(Failure::Refused(refusal)) => {
+                return Ok(Err(refusal.reasons().map(Problem::of).collect()));
+            }
+            Err(Failure::Fault(fault)) => return Err(fault),
         };
         let mut options = verify::Options::default();
         options.signature_path.clone_from(&held.signature_path);

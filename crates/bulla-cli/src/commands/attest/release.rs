@@ -56,8 +56,8 @@ fn listed(
             may_sign: names.iter().map(|name| (*name).to_owned()).collect(),
         });
     }
-    let held = Held::local(&arguments.about.model, &desk.limits)?;
-    let (stated, passed_over) = counting(vec![held], &rules, Timestamp::now(), &desk.limits);
+    let held = Held::local(&arguments.about.model)?;
+    let (stated, passed_over) = counting(vec![held], &rules, Timestamp::now(), &desk.limits)?;
     for line in &passed_over {
         desk.ui.note(&format!("not listed: {}", Printable(line)));
     }

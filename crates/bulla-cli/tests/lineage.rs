@@ -673,3 +673,99 @@ fn a_model_that_is_not_signed_yet() {
     story.yes("sign ana/base --key ana/ana.key");
     story.yes("lineage ana/base --trust trust.yaml");
 }
+
+/// The commit, the pipeline and the machine enter by themselves; secrets of the environment never do.
+#[test]
+fn what_is_gathered_and_what_never_is() {
+    let story = Story::empty();
+    story.write("ana/base/weights.bin", b"w");
+    story.yes("sign ana/base --key ana/ana.key");
+    story.write("code/train.py", b"print()");
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
+            .args(arguments)
+            .current_dir(story.path("code"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://user:hunter2@git.example/org/train.git?token=hunter3",
+    ]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "first"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let environment = [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_SERVER_URL", "https://github.com"),
+        ("GITHUB_REPOSITORY", "org/train"),
+        ("GITHUB_RUN_ID", "77"),
+        ("GITHUB_RUN_ATTEMPT", "1"),
+        ("GITHUB_WORKFLOW_REF", "org/train/.github/workflows/train.yml@refs/heads/main"),
+        ("RUNNER_ENVIRONMENT", "github-hosted"),
+        ("GITHUB_TOKEN", "hunter4"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter5"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter6"),
+        ("HF_TOKEN", "hunter7"),
+        ("DATABASE_URL", "postgres://me:hunter8@db.example/x"),
+        ("MY_OWN_NAME_FOR_IT", "hunter9"),
+        ("BULLA_PASSWORD", "hunter10"),
+    ];
+    let output = story
+        .command("attest provenance ana/base --kind pretrain --key ana/ana.key --source code")
+        .envs(environment)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let shown = story.json("inspect ana/base", 0);
+    let made = &shown["claims"]["statements"][0]["predicate"];
+    assert!(!made.to_string().contains("hunter"), "{made:#}");
+    let source = &made["buildDefinition"]["resolvedDependencies"][0];
+    assert_eq!(source["digest"]["gitCommit"], commit.as_str());
+    assert_eq!(source["uri"], "git+https://git.example/org/train.git");
+    let parameters = &made["buildDefinition"]["externalParameters"];
+    assert_eq!(parameters["source"]["dirty"], false);
+    assert!(text(&parameters["pipeline"]).contains("org/train/.github/workflows/train.yml"));
+    let run = text(&made["runDetails"]["metadata"]["invocationId"]);
+    assert_eq!(run, "https://github.com/org/train/actions/runs/77/attempts/1");
+    assert!(text(&made["runDetails"]["builder"]["id"]).starts_with("https://github.com/"));
+    assert!(
+        made["buildDefinition"]["internalParameters"]["bulla_hardware"]["architecture"].is_string()
+    );
+
+    story.write("code/train.py", b"changed");
+    story.yes("attest provenance ana/base --kind pretrain --key ana/ana.key --source code");
+    let said = story.yes("inspect ana/base");
+    assert!(said.contains(&format!("{commit} with changes that were not committed")), "{said}");
+}
+
+/// A data lake is taken by its signature: its files need not be here.
+#[test]
+fn data_by_their_signature() {
+    let story = Story::new();
+    story.write("lake/part-0", b"rows");
+    story.yes("sign lake --key ben/ben.key --shard-size 64MiB --hash blake3");
+    std::fs::remove_file(story.path("lake/part-0")).unwrap();
+    story.yes(
+        "attest provenance cem/adapter --kind adapter --base-model ben/tuned --dataset-by-signature lake/model.sig --key cem/cem.key --trust trust.yaml",
+    );
+    let claims = std::fs::read_to_string(story.path("cem/adapter/claims.jsonl")).unwrap();
+    let last = claims.lines().last().unwrap();
+    std::fs::write(story.path("cem/adapter/claims.jsonl"), format!("{last}\n")).unwrap();
+    let walk = "lineage cem/adapter --trust trust.yaml --in ana --in ben";
+    story.says(walk, 1);
+    let found = story.json(&format!("{walk} --in ."), 0);
+    let lake = found["hops"].as_array().unwrap().iter().find(|hop| hop["name"] == "lake").unwrap();
+    assert_eq!(lake["standing"], "signed");
+    let said = story.says(
+        "attest provenance cem/adapter --kind adapter --base-model ben/tuned --dataset-by-signature lake/model.sig --key cem/cem.key --input-key ana/ana.pub",
+        1,
+    );
+    assert!(said.contains("ben/tuned: signed by nobody who is named"), "{said}");
+}

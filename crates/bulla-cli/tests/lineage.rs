@@ -588,6 +588,36 @@ fn a_no_is_signed_too() {
     assert!(said.contains("https://slsa.dev/verification_summary/v1"), "{said}");
 }
 
+/// A copy that was changed is not the model that its signature is of: a "no" to that would take the model from everybody.
+#[test]
+fn no_verdict_about_what_is_not_here() {
+    let story = Story::new();
+    story.write("ben/tuned/weights.bin", b"changed on the way");
+    let said = story.says(
+        "attest verdict ben/tuned --in ana --trust trust.yaml --verifier https://gate.example --key dia/dia.key --output verdict.json",
+        1,
+    );
+    assert!(said.contains("weights.bin"), "{said}");
+    assert!(!story.path("verdict.json").exists());
+}
+
+/// What was let pass is no pass.
+#[test]
+fn no_verdict_with_parents_that_nobody_vouches_for() {
+    let story = Story::new();
+    std::fs::remove_dir_all(story.path("ana/base")).unwrap();
+    let trust = std::fs::read_to_string(story.path("trust.yaml")).unwrap();
+    let trust = trust.replace("lineage:\n", "lineage:\n  unverified_parents: allow\n");
+    story.write("trust.yaml", trust.as_bytes());
+    story.lineage(0);
+    let said = story.says(
+        "attest verdict ben/tuned --in ana --in ben --trust trust.yaml --verifier https://gate.example --key dia/dia.key --output verdict.json",
+        2,
+    );
+    assert!(said.contains("nobody vouches for base"), "{said}");
+    assert!(!story.path("verdict.json").exists());
+}
+
 #[test]
 fn every_other_statement() {
     let story = Story::new();

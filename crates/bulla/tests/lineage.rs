@@ -886,3 +886,16 @@ fn a_second_subject_is_not_proved() {
     world.add("base", "ana", &statement);
     assert_eq!(standing(&world), ("model_hash", bulla::inspect::FieldStanding::Claimed));
 }
+
+/// A verdict counts what the model rests on, not what somebody says besides.
+#[test]
+fn ancestors_by_accounts_that_hold() {
+    let world = World::story();
+    world.model("other", "ana", &[("weights.bin", "other")]);
+    world.account("other", "ana", Kind::Pretrain, &[]);
+    world.account("tuned", "cem", Kind::Finetune, &[(Role::BaseModel, "other")]);
+    let lineage = world.lineage("tuned");
+    assert!(lineage.stands && lineage.hops.iter().any(|hop| hop.name == "other"));
+    let names: Vec<&str> = lineage.ancestors().map(|hop| hop.name.as_str()).collect();
+    assert_eq!(names, ["base", "texts"]);
+}

@@ -18,7 +18,7 @@ mod local;
 mod rules;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -259,6 +259,25 @@ impl Lineage {
         }
         way.reverse();
         way
+    }
+
+    /// What the model was made from, by the accounts that hold: all ancestors and data that its standing rests on.
+    pub fn ancestors(&self) -> impl Iterator<Item = &Hop> {
+        let mut reached = BTreeSet::from([0]);
+        let mut open = vec![0];
+        while let Some(child) = open.pop() {
+            let holds = |account| {
+                let account = self.hops.get(child).and_then(|hop| hop.accounts.get(account));
+                account.is_some_and(|account: &Account| account.stands)
+            };
+            for link in self.links.iter().filter(|link| link.child == child && holds(link.account))
+            {
+                if reached.insert(link.parent) {
+                    open.push(link.parent);
+                }
+            }
+        }
+        reached.into_iter().skip(1).filter_map(|index| self.hops.get(index))
     }
 
     /// The lowest build level of all its models.

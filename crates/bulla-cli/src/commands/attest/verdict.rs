@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bulla::Predicate;
+use bulla::lineage::Standing;
 use bulla::statement::descriptor::DigestSet;
 use bulla::statement::verdict::{Reference, Verdict, VerificationResult, Verifier};
+use bulla::{Predicate, Printable};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -60,19 +61,29 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     desk.may_add(model)?;
     let Walked { lineage, trust: file } =
         arguments.chain.walk(trust, model, &desk.limits, desk.work(), ui)?;
-    let root = lineage.hops.first().and_then(|hop| hop.digests);
-    let Some(digests) = root else {
-        // Which model it would be about is not known.
+    // What is here has to be the model that was signed: a verdict about it is about those digests, wherever they are.
+    let root = lineage.hops.first().filter(|hop| hop.standing == Standing::Verified);
+    let Some(digests) = root.and_then(|hop| hop.digests) else {
         ui.refusals(&model.to_string_lossy(), &lineage)?;
         return Ok(Answer::No);
     };
+    let unverified = lineage.ancestors().find(|hop| hop.standing == Standing::Unverified);
+    if let Some(unverified) = unverified.filter(|_| lineage.stands) {
+        return Err(Problem::usage(
+            format!(
+                "nobody vouches for {}: the trust file lets that pass, but a verdict would stand in for it everywhere",
+                Printable(&unverified.name)
+            ),
+            "judge by a trust file with 'unverified_parents: deny'",
+        ));
+    }
     let level = lineage.hops.first().and_then(|hop| hop.level).unwrap_or_default();
     let mut levels = vec![level.name().to_owned()];
     if lineage.hops.first().is_some_and(|hop| hop.rederived) {
         levels.push("BULLA_REDERIVED".to_owned());
     }
     let mut dependencies: BTreeMap<String, u64> = BTreeMap::new();
-    for level in lineage.hops.iter().skip(1).filter_map(|hop| hop.level) {
+    for level in lineage.ancestors().filter_map(|hop| hop.level) {
         *dependencies.entry(level.name().to_owned()).or_default() += 1;
     }
     let passed = lineage.stands;

@@ -8,10 +8,19 @@ use super::{Look, level, links, made_by, name, role, standing};
 /// Draws it. A hop that was drawn already is only named.
 pub(crate) fn draw(lineage: &Lineage) -> String {
     let mut drawn = vec![false; lineage.hops.len()];
-    branch(lineage, 0, &mut drawn).to_string()
+    let mut parents = vec![Vec::new(); lineage.hops.len()];
+    for link in links(lineage) {
+        parents.get_mut(link.child).into_iter().for_each(|parents| parents.push(link.parent));
+    }
+    branch(lineage, &parents, 0, &mut drawn).to_string()
 }
 
-fn branch(lineage: &Lineage, index: usize, drawn: &mut [bool]) -> Tree<String> {
+fn branch(
+    lineage: &Lineage,
+    parents: &[Vec<usize>],
+    index: usize,
+    drawn: &mut [bool],
+) -> Tree<String> {
     let Some(hop) = lineage.hops.get(index) else { return Tree::new(String::new()) };
     let again = drawn.get(index).copied().unwrap_or(true);
     drawn.get_mut(index).into_iter().for_each(|drawn| *drawn = true);
@@ -30,8 +39,8 @@ fn branch(lineage: &Lineage, index: usize, drawn: &mut [bool]) -> Tree<String> {
         Some(_) => format!("{mark}{} ({}): {}", name(hop), role(hop), words.join(", ")),
     };
     let mut tree = Tree::new(root);
-    for link in links(lineage).into_iter().filter(|link| link.child == index) {
-        tree.push(branch(lineage, link.parent, drawn));
+    for parent in parents.get(index).into_iter().flatten() {
+        tree.push(branch(lineage, parents, *parent, drawn));
     }
     tree
 }

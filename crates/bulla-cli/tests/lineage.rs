@@ -694,6 +694,26 @@ fn statements_that_are_refused() {
     assert_eq!(claims.lines().count(), 1);
 }
 
+/// The root alone is what other tools know; with the digest that binds names it is the model, or it is not.
+#[test]
+fn a_statement_about_the_same_contents_under_other_names() {
+    let story = Story::new();
+    let digests = story.json("digest ben/tuned", 0);
+    let subject = |more: &str| {
+        format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"x","digest":{{"sha256":{}{more}}}}}],"predicateType":"a:b","predicate":{{}}}}"#,
+            digests["oms"].to_string().replace("oms:", "").replace("sha256:", "")
+        )
+    };
+    let attest = "attest statement ben/tuned --file other.json --key ben/ben.key";
+    story.write("other.json", subject("").as_bytes());
+    story.yes(attest);
+    let names = format!(r#","omsManifestV1":"{}""#, "0".repeat(64));
+    story.write("other.json", subject(&names).as_bytes());
+    let said = story.says(attest, 2);
+    assert!(said.contains("its subject is not the model"), "{said}");
+}
+
 #[test]
 fn a_model_that_is_not_signed_yet() {
     let story = Story::empty();

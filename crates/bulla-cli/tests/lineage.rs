@@ -714,6 +714,37 @@ fn a_statement_about_the_same_contents_under_other_names() {
     assert!(said.contains("its subject is not the model"), "{said}");
 }
 
+/// What somebody else has signed again is one claim.
+#[test]
+fn a_release_lists_a_claim_once() {
+    let story = Story::new();
+    let claims = story.path("ben/tuned/claims.jsonl");
+    let between = std::fs::read(&claims).unwrap();
+    let payload = bulla_testkit::bundles::statement_of(&between).to_string();
+    let mut trust = std::fs::read_to_string(story.path("trust.yaml")).unwrap();
+    let mut all = Vec::new();
+    for party in ["one", "two"] {
+        let signer = bulla_testkit::bundles::TestSigner::default();
+        story.write(&format!("{party}.pub"), signer.public_key().to_pem().as_bytes());
+        let party = format!(
+            "signing_authorities:\n  {party}: {{ type: key, may_sign: [provenance], keys: [{{ public_key: {party}.pub, fingerprint: \"{}\" }}] }}\n",
+            signer.public_key().fingerprint()
+        );
+        trust = trust.replace("signing_authorities:\n", &party);
+        all.extend_from_slice(signer.bundle_of(payload.as_bytes()).trim_ascii());
+        all.push(b'\n');
+        all.extend_from_slice(&between);
+    }
+    story.write("trust.yaml", trust.as_bytes());
+    std::fs::write(&claims, all).unwrap();
+    story.yes(
+        "attest release ben/tuned --name fraud --sequence 1 --expires 90d --trust trust.yaml --key ben/ben.key",
+    );
+    let shown = story.json("inspect ben/tuned", 0);
+    let statements = shown["claims"]["statements"].as_array().unwrap();
+    assert_eq!(statements.last().unwrap()["predicate"]["claims"].as_array().unwrap().len(), 2);
+}
+
 #[test]
 fn a_model_that_is_not_signed_yet() {
     let story = Story::empty();

@@ -71,7 +71,9 @@ fn listed(
             sha256: claim.payload.to_hex(),
         })
         .collect();
-    claims.dedup();
+    // Two parties may have signed the same statement.
+    let mut seen = std::collections::BTreeSet::new();
+    claims.retain(|claim| seen.insert(claim.sha256.clone()));
     Ok(claims)
 }
 

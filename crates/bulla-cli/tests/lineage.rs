@@ -746,6 +746,15 @@ fn a_release_lists_a_claim_once() {
 }
 
 #[test]
+fn flags_of_a_walk_need_a_trust_file() {
+    let story = Story::new();
+    for flag in ["--rederive", "--parents-by-signature", "--in ana"] {
+        let said = story.says(&format!("inspect ben/tuned {flag}"), 2);
+        assert!(said.contains("--trust"), "{said}");
+    }
+}
+
+#[test]
 fn a_model_that_is_not_signed_yet() {
     let story = Story::empty();
     story.write("ana/base/weights.bin", b"w");

@@ -44,13 +44,13 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "The chain")]
 pub(crate) struct ChainFlags {
     /// A folder in which ancestors lie; may be repeated [default: the folder that MODEL lies in]
-    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath, requires = "trust")]
     folders: Vec<PathBuf>,
     /// Believe ancestors' signatures without reading their files
-    #[arg(long)]
+    #[arg(long, requires = "trust")]
     parents_by_signature: bool,
     /// Do conversions again, where they are reproducible and both models are here, and compare
-    #[arg(long)]
+    #[arg(long, requires = "trust")]
     rederive: bool,
 }
 

@@ -661,7 +661,8 @@ impl<'a> Walk<'a> {
                         Some(digests) => format!(
                             "no data with {digests} were found, signed or not, nor a signed statement about them"
                         ),
-                        None => "there are no digests that say what they were".to_owned(),
+                        None => "what they were is not said by both digests, one of contents and one of names"
+                            .to_owned(),
                     };
                     told(
                         hop,

@@ -237,7 +237,12 @@ pub(crate) fn of_log(path: &Path, error: &training_log::LogError) -> Problem {
 /// Numbers that were measured; the file's digest, and the numbers themselves.
 fn evaluation(path: &Path) -> Result<ResourceDescriptor, Problem> {
     let metrics = crate::commands::attest::evaluation::read_metrics(path)?;
-    let named = metrics.into_iter().map(|metric| (metric.name, Value::from(metric.value)));
+    // One name may stand for several tasks and splits.
+    let named = metrics.into_iter().map(|metric| {
+        let parts = [Some(metric.name), metric.task, metric.split];
+        let name = parts.into_iter().flatten().collect::<Vec<_>>().join(" / ");
+        (name, Value::from(metric.value))
+    });
     let descriptor = file(path)?.annotated("role", "evaluation-results");
     Ok(descriptor.annotated("metrics", named.collect::<serde_json::Map<_, _>>()))
 }

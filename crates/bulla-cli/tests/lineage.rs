@@ -714,6 +714,20 @@ fn a_statement_about_the_same_contents_under_other_names() {
     assert!(said.contains("its subject is not the model"), "{said}");
 }
 
+#[test]
+fn one_metric_of_several_tasks() {
+    let story = Story::new();
+    story.write(
+        "results.json",
+        br#"[{"name":"acc","value":0.1,"task":"a"},{"name":"acc","value":0.9,"task":"b","split":"test"}]"#,
+    );
+    story.yes(
+        "attest provenance ana/base --kind pretrain --evaluation results.json --key ana/ana.key",
+    );
+    let said = story.yes("inspect ana/base");
+    assert!(said.contains("results.json  acc / a=0.1 acc / b / test=0.9"), "{said}");
+}
+
 /// What somebody else has signed again is one claim.
 #[test]
 fn a_release_lists_a_claim_once() {

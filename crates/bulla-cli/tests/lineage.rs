@@ -423,6 +423,15 @@ fn links_and_parameters_that_change_while_a_command_runs() {
     }
 }
 
+#[test]
+fn a_run_that_writes_nothing_made_nothing() {
+    let story = Story::new();
+    story.write("ben/old/weights.bin", b"from elsewhere");
+    let said = story.says("run --model ben/old --kind pretrain --key ben/ben.key -- true", 2);
+    assert!(said.contains("left ben/old as it was"), "{said}");
+    assert!(!story.path("ben/old/model.sig").exists());
+}
+
 /// What would be refused after hours of training is refused before.
 #[test]
 fn a_run_that_could_not_be_signed_does_not_begin() {

@@ -100,6 +100,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         }
     }
     let before = Unchanged::of(places.into_iter(), &desk.limits)?;
+    let there = model.exists().then(|| Unchanged::of([model.as_path()].into_iter(), &desk.limits));
+    let there = there.transpose()?;
     let inputs = desk.inputs();
     let mut all = Vec::new();
     for base in &arguments.base_model {
@@ -186,6 +188,15 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         return Ok(Verdict::Command(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
     }
     before.check(&desk.limits)?;
+    if there.is_some_and(|there| there.check(&desk.limits).is_ok()) {
+        return Err(Problem::usage(
+            format!(
+                "the command left {} as it was: nothing was signed, for it did not make it",
+                Printable(&model.to_string_lossy())
+            ),
+            "name what the command writes with --model; for what was made before there is 'bulla attest provenance'",
+        ));
+    }
 
     let looked = seal(arguments, &desk, ui)?;
     let mut making = Making::new(kind, all);

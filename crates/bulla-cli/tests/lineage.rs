@@ -610,6 +610,20 @@ fn no_verdict_about_what_is_not_here() {
     assert!(!story.path("verdict.json").exists());
 }
 
+/// A mistyped name must not cost the user a file.
+#[test]
+fn a_drawing_replaces_drawings_only() {
+    let story = Story::new();
+    for format in ["json", "dot", "mermaid", "svg", "html"] {
+        let draw = format!("lineage dia/deployed {FOLDERS} --format {format} --output drawn");
+        story.yes(&draw);
+        story.yes(&draw);
+        let other = draw.replace("--output drawn", "--output trust.yaml");
+        assert!(story.says(&other, 2).contains("trust.yaml exists"), "{format}");
+    }
+    story.lineage(0);
+}
+
 /// What was let pass is no pass.
 #[test]
 fn no_verdict_with_parents_that_nobody_vouches_for() {

@@ -76,6 +76,15 @@ Examples:
   bulla lineage deployed --trust trust.yaml --in . --parents-by-signature
   bulla lineage deployed --trust trust.yaml --format html --output lineage.html";
 
+/// What drawings begin with. A tree begins as any text may.
+const DRAWN: [&str; 5] = [
+    "{\n  \"command\": \"lineage\"",
+    "digraph lineage {",
+    "flowchart LR\n",
+    "<svg xmlns=",
+    "<!doctype html>\n<html lang=\"en\">",
+];
+
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     command: &'static str,
@@ -151,6 +160,15 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         Format::Html => Some(chart::html::draw(&lineage).map_err(broken)?),
     };
     if let Some(path) = &arguments.output {
+        let ours = |there: &[u8]| DRAWN.iter().any(|start| there.starts_with(start.as_bytes()));
+        let hint = || "look at it and remove it, or write to another file".to_owned();
+        crate::files::may_replace(
+            path,
+            limits.bundle_bytes,
+            "a lineage that was drawn",
+            ours,
+            hint,
+        )?;
         let text = drawn.unwrap_or_else(|| chart::tree::draw(&lineage));
         bulla::store(path, text.as_bytes(), Access::Public, Existing::Replace)?;
         ui.lineage(&report, &model, &lineage, None)?;

@@ -493,6 +493,30 @@ fn one_account_that_holds_is_enough() {
     assert!(hop(&lineage, "base").notes[0].contains("do not hold"));
 }
 
+/// A false statement that makes a cycle does not take down what stands without it, in whatever order things are met.
+#[test]
+fn a_cycle_beside_accounts_that_hold() {
+    for merged in [["one", "two"], ["two", "one"]] {
+        let world = World::new();
+        for (name, by) in [("one", "ana"), ("two", "ben"), ("three", "ben"), ("merged", "ben")] {
+            world.model(name, by, &[("weights.bin", name)]);
+        }
+        world.account("one", "ana", Kind::Finetune, &[(Role::BaseModel, "three")]);
+        world.account("one", "ana", Kind::Pretrain, &[]);
+        world.account("two", "ben", Kind::Finetune, &[(Role::BaseModel, "one")]);
+        world.account("three", "ben", Kind::Finetune, &[(Role::BaseModel, "two")]);
+        world.account("merged", "ben", Kind::Merge, &merged.map(|name| (Role::BaseModel, name)));
+        let lineage = world.lineage("merged");
+        assert!(lineage.stands, "{lineage:#?}");
+        // Without the one that is true none of them stands.
+        let file = world.path("one").join("claims.jsonl");
+        let lines = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, lines.lines().next().unwrap()).unwrap();
+        let lineage = world.lineage("merged");
+        assert!(lineage.hops.iter().all(|hop| !hop.stands), "{lineage:#?}");
+    }
+}
+
 #[test]
 fn a_chain_that_is_too_deep() {
     let mut world = World::story();

@@ -22,6 +22,7 @@ const GET_IT: &str = "get the model from its publisher, with its model.sig, and 
                       verdict about it by a verifier that you trust";
 const NOT_SIGNED: &str =
     "if the model is yours, sign it with 'bulla sign'; else get it again, with its model.sig";
+const CYCLE: &str = "cycle";
 const ASK_SIGNER: &str =
     "ask whoever made it for a provenance signed by the party that the trust file names";
 
@@ -125,6 +126,7 @@ impl<'a> Walk<'a> {
                 self.hops.push(hop);
             }
         }
+        self.settle();
         let stands = self.hops.first().is_some_and(|hop| hop.stands);
         let mut levels = BTreeMap::new();
         for hop in &self.hops {
@@ -144,6 +146,47 @@ impl<'a> Walk<'a> {
             links: self.links,
             passed_over: self.evidence.passed_over.clone(),
         })
+    }
+
+    /// Gives what was looked at in the midst of a cycle another chance: a parent that did not stand yet may stand by now, by another of
+    /// its accounts. Only what stands already makes anything stand, so nothing stands by itself.
+    fn settle(&mut self) {
+        let mut parents: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+        for link in &self.links {
+            parents.entry((link.child, link.account)).or_default().push(link.parent);
+        }
+        loop {
+            let stands: Vec<bool> = self.hops.iter().map(|hop| hop.stands).collect();
+            let holds = |(child, account): (usize, usize)| {
+                let parents = parents.get(&(child, account)).into_iter().flatten();
+                let mut parents =
+                    parents.map(|parent| stands.get(*parent) == Some(&true)).peekable();
+                parents.peek().is_some() && parents.all(|stands| stands)
+            };
+            let mut changed = false;
+            for (child, hop) in self.hops.iter_mut().enumerate() {
+                if hop.stands || !hop.problems.is_empty() {
+                    continue;
+                }
+                for (index, account) in hop.accounts.iter_mut().enumerate() {
+                    if account.problems.iter().all(|problem| problem.code == CYCLE)
+                        && holds((child, index))
+                    {
+                        account.problems.clear();
+                        account.stands = true;
+                        hop.stands = true;
+                        hop.level = hop.level.max(Some(account.level));
+                        changed = true;
+                    }
+                }
+                if hop.stands {
+                    hop.next_level = next_level(hop);
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
     }
 
     /// Adds a hop for a model and looks at everything behind it.
@@ -453,7 +496,7 @@ impl<'a> Walk<'a> {
             .map(|hop| crate::text::Printable(&hop.name).to_string())
             .collect();
         Problem::new(
-            "cycle",
+            CYCLE,
             format!("it is said to be made from itself: {}", names.join(" ← ")),
             "one of these provenances is false: ask those who signed them",
         )

@@ -175,7 +175,7 @@ fn the_story() {
     let story = Story::new();
     let lineage = story.lineage(0);
     assert_eq!(lineage["stands"], true);
-    assert_eq!(names(&lineage), ["deployed", "tuned", "base", "texts", "adapter"]);
+    assert_eq!(names(&lineage), ["deployed", "tuned", "adapter", "base", "texts"]);
     assert_eq!(lineage["levels"]["SLSA_BUILD_LEVEL_1"], 4);
     let said = story.yes(&format!("lineage dia/deployed {FOLDERS}"));
     assert!(

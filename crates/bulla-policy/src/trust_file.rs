@@ -2,12 +2,12 @@
 //!
 //! Its members have the names that they have in a policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bulla::jiff::SignedDuration;
 use bulla::lineage::{Builder, Level, Rules, Unverified, Verifier};
-use bulla::{Digest, Fault, Limits};
+use bulla::{Digest, Fault, HashAlgorithm, Limits};
 use serde::Deserialize;
 
 use crate::authorities::{Authority, Reader, TrustSection, read_up_to};
@@ -73,6 +73,9 @@ enum UnverifiedParents {
 struct VerifierEntry {
     id: String,
     signer: String,
+    /// Of the trust files or policies by which it may have decided.
+    #[serde(default)]
+    policy_sha256: Vec<String>,
 }
 
 /// A trust file that was read, with every file that it names.
@@ -118,7 +121,15 @@ impl TrustFile {
         }
         for verifier in verifiers {
             known("verifiers", &verifier.signer)?;
-            rules.verifiers.push(Verifier { id: verifier.id, signer: verifier.signer });
+            let mut policies = BTreeSet::new();
+            for digest in &verifier.policy_sha256 {
+                let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+                if Digest::from_hex(HashAlgorithm::Sha256, hex).is_none() {
+                    return Err(fault(format!("verifiers: {digest:?} is no SHA-256")));
+                }
+                policies.insert(hex.to_owned());
+            }
+            rules.verifiers.push(Verifier { id: verifier.id, signer: verifier.signer, policies });
         }
         for id in &no_parents_signed_by {
             known("no_parents_signed_by", id)?;

@@ -158,6 +158,10 @@ fn what_is_refused() {
             one_key("lineage: { verifiers: [{ id: \"a:b\", signer: nobody }] }\n"),
             "there is no nobody",
         ),
+        (
+            one_key("lineage: { verifiers: [{ id: \"a:b\", signer: lab, policy_sha256: [x] }] }\n"),
+            "is no SHA-256",
+        ),
         (one_key("lineage: { max_depth: 65 }\n"), "at most 64"),
         (one_key("lineage: { unverified_parents: maybe }\n"), "unknown variant"),
         (

@@ -28,6 +28,8 @@ pub struct ClaimsFile {
     pub broken: Vec<(usize, Reason)>,
     /// Whether there was more than the limits let be read.
     pub cut: bool,
+    /// Bytes that were read.
+    pub size: u64,
 }
 
 impl ClaimsFile {
@@ -37,6 +39,7 @@ impl ClaimsFile {
         let mut claims = Self::default();
         let most = usize::try_from(limits.claims_bytes).unwrap_or(usize::MAX);
         claims.cut = bytes.len() > most;
+        claims.size = bytes.len() as u64;
         let bytes = bytes.get(..most).unwrap_or(bytes);
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             if line.trim_ascii().is_empty() {
@@ -133,13 +136,15 @@ pub fn append(path: &Path, bundle: &[u8], limits: &Limits) -> Result<(), Fault> 
         rustix::io::retry_on_intr(locked).map_err(fault)?;
         let mine = rustix::fs::fstat(file.as_fd()).map_err(fault)?;
         match rustix::fs::lstat(path) {
-            Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => break file,
+            Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => {
+                break File::from(file);
+            }
             Ok(_) | Err(rustix::io::Errno::NOENT) => {}
             Err(e) => return Err(fault(e)),
         }
     };
     let copy = file.try_clone().map_err(|e| Fault::io("read", path, e))?;
-    let mut bytes = contents(copy.into(), path, limits)?;
+    let mut bytes = contents(copy, path, limits)?;
     if !bytes.is_empty() && !bytes.ends_with(b"\n") {
         bytes.push(b'\n');
     }
@@ -153,6 +158,12 @@ pub fn append(path: &Path, bundle: &[u8], limits: &Limits) -> Result<(), Fault> 
         let limit = usize::try_from(limits.claims_bytes).unwrap_or(usize::MAX);
         return Err(Fault::TooMany { what: "bytes of claims", limit });
     }
-    store(path, &bytes, Access::Public, Existing::Replace)
+    let stored = store(path, &bytes, Access::Public, Existing::Replace);
+    // Where nothing was, nothing is left: the empty file was for the lock.
+    let was_new = file.metadata().is_ok_and(|there| there.len() == 0);
+    if stored.is_err() && was_new {
+        let _ = std::fs::remove_file(path);
+    }
+    stored
     // The lock goes with the file.
 }

@@ -18,6 +18,8 @@ pub struct Limits {
     pub claims_lines: usize,
     /// Bytes of one statement in it.
     pub claim_bytes: usize,
+    /// Bytes of all signatures and claims that are read to find a model's ancestors.
+    pub lineage_bytes: u64,
     /// Bytes of a key or certificate file.
     pub pem_bytes: u64,
     /// Certificates in a bundle or in one PEM file.
@@ -63,6 +65,7 @@ impl Default for Limits {
             claims_bytes: 64 << 20,
             claims_lines: 10_000,
             claim_bytes: 4 << 20,
+            lineage_bytes: 4 << 30,
             pem_bytes: 1 << 20,
             certificates: 16,
             evidence: 16,

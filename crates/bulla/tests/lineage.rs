@@ -711,8 +711,11 @@ fn passed(world: &World, name: &str) -> Verdict {
 /// The chain with a verdict about `base` in place of `base`.
 fn stood_for(change: impl FnOnce(&mut Verdict), by: &str) -> (World, Lineage) {
     let mut world = World::story();
-    world.rules.verifiers =
-        vec![Verifier { id: "https://gate.example".into(), signer: "gate".into() }];
+    world.rules.verifiers = vec![Verifier {
+        id: "https://gate.example".into(),
+        signer: "gate".into(),
+        policies: BTreeSet::new(),
+    }];
     let mut verdict = passed(&world, "base");
     change(&mut verdict);
     let about = Statement::about(world.descriptor("base"), Predicate::Verdict(Box::new(verdict)));
@@ -792,8 +795,11 @@ fn two_verdicts_of_one_time() {
 #[test]
 fn a_verdict_does_not_mend_a_copy_that_was_changed() {
     let mut world = World::story();
-    world.rules.verifiers =
-        vec![Verifier { id: "https://gate.example".into(), signer: "gate".into() }];
+    world.rules.verifiers = vec![Verifier {
+        id: "https://gate.example".into(),
+        signer: "gate".into(),
+        policies: BTreeSet::new(),
+    }];
     world.say("base", "gate", Predicate::Verdict(Box::new(passed(&world, "base"))));
     std::fs::write(world.path("base").join("weights.bin"), "changed").unwrap();
     world.refused("base", "changed");
@@ -922,4 +928,82 @@ fn ancestors_by_accounts_that_hold() {
     assert!(lineage.stands && lineage.hops.iter().any(|hop| hop.name == "other"));
     let names: Vec<&str> = lineage.ancestors().map(|hop| hop.name.as_str()).collect();
     assert_eq!(names, ["base", "texts"]);
+}
+
+/// Rule 6: a longer way to an ancestor does not make it too far away.
+#[test]
+fn depth_is_that_of_the_shortest_way() {
+    let mut world = World::new();
+    let chain = |world: &World, name: &str, base: &str| {
+        world.model(name, "ana", &[("weights.bin", name)]);
+        world.account(name, "ana", Kind::Finetune, &[(Role::BaseModel, base)]);
+    };
+    world.model("base", "ana", &[("weights.bin", "base")]);
+    world.account("base", "ana", Kind::Pretrain, &[]);
+    chain(&world, "m1", "base");
+    chain(&world, "m2", "m1");
+    chain(&world, "x", "m2");
+    world.account("x", "ana", Kind::Finetune, &[(Role::BaseModel, "base")]);
+    world.rules.max_depth = 2;
+    assert!(world.lineage("x").stands);
+    world.rules.max_depth = 0;
+    assert!(!world.lineage("x").stands);
+}
+
+/// Rule 6: an account that does not hold takes no room from one that does.
+#[test]
+fn an_account_of_too_much() {
+    let world = World::story();
+    let data = |n: usize| {
+        let uri = format!("urn:example:{n}");
+        (Role::TrainingData, ResourceDescriptor { uri, ..ResourceDescriptor::default() })
+    };
+    let mut inputs: Vec<_> = (0..9_999).map(data).collect();
+    inputs.push((Role::BaseModel, world.descriptor("texts")));
+    let made = provenance(Kind::Finetune, inputs);
+    world.say("base", "cem", Predicate::Provenance(Box::new(made)));
+    assert!(world.lineage("deployed").stands);
+    // Alone it is refused, and that is all.
+    std::fs::remove_file(world.path("base").join("claims.jsonl")).unwrap();
+    let made = provenance(Kind::Pretrain, (0..10_000).map(data).collect());
+    world.say("base", "ana", Predicate::Provenance(Box::new(made)));
+    let lineage = world.lineage("base");
+    assert!(!lineage.stands);
+    assert!(lineage.hops[0].accounts[0].problems.iter().any(|problem| problem.code == "too-many"));
+}
+
+/// Rule 12: a verifier's word counts for the rules that it is trusted with.
+#[test]
+fn a_verdict_by_other_rules() {
+    let (mut world, _) = stood_for(
+        |verdict| {
+            verdict.policy.digest.insert("sha256".to_owned(), "ab".repeat(32));
+        },
+        "gate",
+    );
+    assert!(world.lineage("deployed").stands);
+    world.rules.verifiers[0].policies = BTreeSet::from(["cd".repeat(32)]);
+    assert!(!world.lineage("deployed").stands);
+    world.rules.verifiers[0].policies.insert("ab".repeat(32));
+    assert!(world.lineage("deployed").stands);
+}
+
+/// Files without contents cost no disk, but time.
+#[test]
+fn places_with_too_much_in_them() {
+    let world = World::story();
+    let file = std::fs::File::create(world.path("a.sig")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    let walked = |bytes: u64| {
+        let mut limits = Limits::default();
+        limits.lineage_bytes = bytes;
+        let held =
+            Held::around(&world.path("deployed"), &[world.folder.path().to_owned()]).unwrap();
+        walk(held, &world.rules, Options::default(), now(), &limits, work()).unwrap()
+    };
+    assert!(walked(2 << 20).stands);
+    let cut = walked(1 << 19);
+    assert!(!cut.stands);
+    let told = cut.passed_over.join("\n");
+    assert!(told.contains("bytes of signatures and claims were read before"), "{told}");
 }

@@ -89,6 +89,10 @@ pub(crate) fn draw(lineage: &Lineage) -> Result<String, askama::Error> {
 
 /// How far each hop is from the model, by its longest way; what closes a cycle does not count.
 fn columns(lineage: &Lineage) -> Vec<usize> {
+    // The longest way can be as long as there are hops; a picture of so many is no picture.
+    if lineage.hops.len() > 500 {
+        return lineage.hops.iter().map(|hop| hop.depth).collect();
+    }
     let mut state = vec![State::New; lineage.hops.len()];
     let mut order = Vec::new();
     visit(lineage, 0, &mut state, &mut order);
@@ -109,7 +113,7 @@ enum State {
     Done,
 }
 
-/// Lists each hop after all its ancestors, with its parents but those that lead back. It goes as deep as the walk did.
+/// Lists each hop after all its ancestors, with its parents but those that lead back.
 fn visit(lineage: &Lineage, hop: usize, state: &mut [State], order: &mut Vec<(usize, Vec<usize>)>) {
     let set = |state: &mut [State], to| state.get_mut(hop).into_iter().for_each(|s| *s = to);
     set(state, State::Open);

@@ -52,10 +52,15 @@ struct Report<'a> {
     description: Option<&'a Description>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<&'a ClaimsDescription>,
+    /// Whether the lineage stands, with `--trust`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stands: Option<bool>,
 }
 
 /// What was found of a model or file.
 struct Found {
+    /// Whether its lineage stands, if that was asked for.
+    stands: Option<bool>,
     description: Option<Description>,
     shown: String,
     claims: Option<(ClaimsDescription, String)>,
@@ -91,7 +96,8 @@ fn of_model(arguments: &Arguments, limits: &Limits, ui: &Ui) -> Result<Found, Pr
     if description.is_none() && claims.is_none() {
         return Err(Reason::NoSignature { path: shown }.into());
     }
-    Ok(Found { description, shown, claims })
+    let stands = lineage.map(|lineage| lineage.stands);
+    Ok(Found { stands, description, shown, claims })
 }
 
 /// A file that may be of any kind.
@@ -102,6 +108,7 @@ fn of_file(arguments: &Arguments, limits: &Limits) -> Result<Found, Problem> {
     if path.extension().is_some_and(|extension| extension == "jsonl") {
         let claims = ClaimsDescription::of(&ClaimsFile::parse(&bytes, limits), None);
         return Ok(Found {
+            stands: None,
             description: None,
             shown: shown.clone(),
             claims: Some((claims, shown)),
@@ -109,7 +116,7 @@ fn of_file(arguments: &Arguments, limits: &Limits) -> Result<Found, Problem> {
     }
     let description = describe(&bytes, limits);
     let description = description.map_err(|failure| Problem::about(shown.clone(), failure))?;
-    Ok(Found { description: Some(description), shown, claims: None })
+    Ok(Found { stands: None, description: Some(description), shown, claims: None })
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
@@ -131,12 +138,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         true => of_model(arguments, &limits, ui)?,
         false => of_file(arguments, &limits)?,
     };
-    let Found { description, shown, claims } = &found;
+    let Found { stands, description, shown, claims } = &found;
     let report = Report {
         command: "inspect",
         verdict: "not-verified",
         description: description.as_ref(),
         claims: claims.as_ref().map(|(claims, _)| claims),
+        stands: *stands,
     };
     let verbose = ui.is_verbose();
     ui.result(&report, |out| {
@@ -154,7 +162,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         }
         Ok(())
     })?;
-    Ok(Verdict::Yes)
+    Ok(if *stands == Some(false) { Verdict::No } else { Verdict::Yes })
 }
 
 fn show_claims(out: &mut dyn io::Write, claims: &ClaimsDescription, all: bool) -> io::Result<()> {

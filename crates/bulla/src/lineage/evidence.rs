@@ -200,11 +200,22 @@ impl Evidence {
             passed_over: Vec::new(),
         };
         let mut seen = BTreeSet::new();
-        let mut lines = 0;
+        let (mut lines, mut read) = (0, 0);
         for (index, held) in evidence.held.iter().enumerate() {
             let place = &held.place;
             // Of the model itself everything has to be readable. What lies elsewhere can only be missed, and is told.
             let is_root = index == 0;
+            if read > limits.lineage_bytes {
+                let told = format!(
+                    "{} and what comes after it was not looked at: {read} bytes of signatures and claims were read before",
+                    held.place
+                );
+                evidence.passed_over.push(told);
+                evidence.unsigned.resize_with(evidence.held.len(), || {
+                    Some(Reason::NoSignature { path: String::new() })
+                });
+                break;
+            }
             let signature = match held.signature.signature(limits) {
                 Err(fault) if !is_root => {
                     let told = format!("the signature of {place} was not read: {fault}");
@@ -213,6 +224,7 @@ impl Evidence {
                 }
                 signature => signature?,
             };
+            read += signature.as_ref().map_or(0, |bytes| bytes.len() as u64);
             let signed = match signature {
                 None => Err(Reason::NoSignature { path: held.signature_place() }),
                 Some(bytes) => read_signature(&bytes, rules, now, limits),
@@ -237,6 +249,7 @@ impl Evidence {
                     file => file?,
                 };
                 passed_over.extend(file.broken.iter().map(|(line, reason)| told(*line, reason)));
+                read += file.size;
                 // Each costs a look at it by every party.
                 lines += file.bundles.len();
                 if lines > LINEAGE_CLAIMS {

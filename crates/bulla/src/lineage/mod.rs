@@ -11,10 +11,13 @@
 //! meet, one of contents and one of names, never a name or a place.
 //!
 //! One account that holds is enough, and what is not there can only be missed: so whoever takes a claim away may turn a "yes"
-//! into a "no", and never the other way round. What is there and contradicts is walked and shown all the same.
+//! into a "no", and not the other way round. What is there and contradicts is walked and shown all the same. Two things are beyond
+//! that: a verdict that took an earlier one back, which therefore has to end soon, and a rule that lets unverified parents pass
+//! ([`Unverified::Allow`]): by it a parent of which nothing is known passes, and one of which something wrong is known does not.
 
 mod evidence;
 mod local;
+mod look;
 mod rules;
 mod walk;
 
@@ -25,7 +28,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use evidence::{Files, Held, Stated, Stored, counting};
-pub use walk::resource_uri;
+pub use look::resource_uri;
 
 pub use rules::{Builder, Level, MAY_SIGN_MODELS, Party, Rules, Unverified, Verifier};
 

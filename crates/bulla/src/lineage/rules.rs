@@ -100,6 +100,8 @@ pub struct Verifier {
     pub id: String,
     /// The party that signs them.
     pub signer: String,
+    /// SHA-256, hexadecimal, of the policies by which it may have decided; none for any.
+    pub policies: BTreeSet<String>,
 }
 
 /// A SLSA build level.

@@ -1007,3 +1007,37 @@ fn places_with_too_much_in_them() {
     let told = cut.passed_over.join("\n");
     assert!(told.contains("bytes of signatures and claims were read before"), "{told}");
 }
+
+/// A key that is good for verdicts is not good for models.
+#[test]
+fn a_model_signed_by_a_party_that_may_not_sign_models() {
+    let world = World::story();
+    world.seal("adapter", "gate", &Recipe::default());
+    let message = world.refused("adapter", "unverified-parent");
+    assert!(message.contains("does not count: signed by nobody who is named"), "{message}");
+}
+
+/// Rule 3: a signature of model-signing 0.2.0, which binds no recipe, is the base of nothing.
+#[test]
+fn a_signature_of_the_old_format() {
+    let mut world = World::new();
+    let signer = bulla_testkit::bundles::TestSigner::default();
+    world.rules.parties.push(Party {
+        id: "old".into(),
+        trust: signer.trust.clone(),
+        valid: (None, None),
+        may_sign: ALL.iter().map(|what| (*what).to_owned()).collect(),
+    });
+    std::fs::create_dir(world.path("old")).unwrap();
+    std::fs::write(world.path("old").join("weights.bin"), "w").unwrap();
+    let statement = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": "weights.bin", "digest": { "sha256": bulla::Digest::sha256(b"w").to_hex() } }],
+        "predicateType": "https://model_signing/Digests/v0.1",
+        "predicate": {},
+    });
+    let bundle = signer.bundle_of(statement.to_string().as_bytes());
+    std::fs::write(world.path("old").join("model.sig"), bundle).unwrap();
+    let lineage = world.lineage("old");
+    assert_eq!(lineage.hops[0].problems[0].code, "binds-no-names");
+}

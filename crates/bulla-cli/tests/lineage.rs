@@ -697,6 +697,9 @@ fn statements_that_are_refused() {
     refused(&statement("empty.json"), 2, "it is no JSON object");
     refused(&statement("list.json"), 2, "it is no JSON object");
     refused(&statement("twice.json"), 2, "it is no JSON object");
+    story.write("repeated.json", br#"{"a":1,"a":2}"#);
+    refused(&statement("repeated.json"), 2, "stands twice");
+    refused("evaluation ben/tuned --file repeated.json", 2, "stands twice");
     refused(&statement("none.json"), 3, "cannot read none.json");
     refused(&statement("other.json"), 2, "its subject is not the model");
     refused("statement ben/tuned --file object.json", 2, "is not said");

@@ -16,9 +16,10 @@
 #![forbid(unsafe_code)]
 
 pub mod environment;
-mod json;
 pub mod run;
 mod text;
 pub mod training_log;
+
+use bulla_json as json;
 
 pub use jiff;

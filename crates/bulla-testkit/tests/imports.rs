@@ -53,11 +53,12 @@ fn built_with(package: &str) -> BTreeSet<String> {
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("bulla-hash", &[]),
-    ("bulla-convert", &[]),
-    ("bulla-provenance", &[]),
-    ("bulla", &["bulla-hash"]),
+    ("bulla-json", &[]),
+    ("bulla-convert", &["bulla-json"]),
+    ("bulla-provenance", &["bulla-json"]),
+    ("bulla", &["bulla-hash", "bulla-json"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
     ("bulla-policy", &["bulla", "bulla-hash"]),
     ("bulla-authority", &["bulla", "bulla-hash"]),
@@ -68,6 +69,7 @@ const FLOORS: [(&str, &[&str]); 9] = [
             "bulla-hash",
             "bulla-authority",
             "bulla-convert",
+            "bulla-json",
             "bulla-policy",
             "bulla-provenance",
             "bulla-signers",
@@ -127,6 +129,7 @@ fn no_unsafe_code() {
     for (name, root) in [
         ("bulla", "lib.rs"),
         ("bulla-convert", "lib.rs"),
+        ("bulla-json", "lib.rs"),
         ("bulla-authority", "lib.rs"),
         ("bulla-provenance", "lib.rs"),
         ("bulla-signers", "lib.rs"),

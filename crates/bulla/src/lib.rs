@@ -51,7 +51,6 @@ pub mod claims;
 mod digest;
 mod error;
 pub mod inspect;
-mod json;
 mod limits;
 pub mod lineage;
 pub mod model;
@@ -63,6 +62,8 @@ mod store;
 pub mod text;
 mod trust;
 pub mod verify;
+
+use bulla_json as json;
 
 pub use jiff;
 

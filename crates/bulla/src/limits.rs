@@ -89,8 +89,6 @@ pub(crate) const PATH_BYTES: usize = 4096;
 pub(crate) const NAME_BYTES: usize = 255;
 /// Directories that may be opened to resolve all the links of a model.
 pub(crate) const LINK_WORK: usize = 4_000_000;
-/// Keys of one JSON object.
-pub(crate) const JSON_KEYS: usize = 1024;
 /// Bytes of a certificate: decoding a name or a list of extensions can cost their square.
 pub(crate) const CERTIFICATE_BYTES: usize = 16 << 10;
 /// Bytes and lines of a log's checkpoint, with the signatures of its witnesses.

@@ -6,7 +6,6 @@ use bulla::statement::descriptor::ResourceDescriptor;
 use bulla::statement::other::Other;
 use bulla::{ModelDigests, Predicate, Printable, Statement};
 use clap::{Args, ValueHint};
-use serde::Deserialize as _;
 
 use super::AboutArguments;
 use crate::files;
@@ -46,12 +45,12 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             "a statement is smaller than that",
         ));
     }
-    let json = |e: serde_json::Error| {
-        usage(format!("it is no JSON object: {e}"), "give a predicate, or an in-toto statement")
+    let json = |why: String| {
+        let hint = "give a predicate, or an in-toto statement";
+        usage(format!("it is no JSON object: {why}"), hint)
     };
-    let mut strict = serde_json::Deserializer::from_slice(&bytes);
-    let mut document = serde_json::Map::deserialize(&mut strict).map_err(json)?;
-    strict.end().map_err(json)?;
+    let mut document: serde_json::Map<String, serde_json::Value> =
+        bulla_json::read(&bytes).map_err(json)?;
 
     let mut stated = None;
     let (kind, predicate) = match document.contains_key("_type") {
@@ -94,7 +93,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let looked = desk.look_at(model)?;
     // A statement about something else would say of the model what nobody said of it.
     if let Some(subject) = stated {
-        let subject: Vec<ResourceDescriptor> = serde_json::from_value(subject).map_err(json)?;
+        let subject: Vec<ResourceDescriptor> =
+            serde_json::from_value(subject).map_err(|e| json(e.to_string()))?;
         let same = |subject: &ResourceDescriptor| {
             ModelDigests::read(subject).is_ok_and(|digests| digests == looked.model)
                 // Other tools know the root alone; whoever names our second digest, too, means it.

@@ -4,6 +4,7 @@
 //! readers that keep different ones then disagree on what was signed. So every document is walked
 //! once for repeated keys, at any depth, before it is read into a type. `serde_json` itself refuses
 //! text that is not UTF-8, more than 128 levels of nesting, and anything after the document.
+#![forbid(unsafe_code)]
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,22 +14,34 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::limits::JSON_KEYS;
+/// Keys of one object, unless its reader expects more.
+const KEYS: usize = 1024;
 
 /// Reads a document that is one object, refusing repeated keys.
 ///
 /// # Errors
 /// One line that says what is wrong and where, in the words of `serde_json`.
-pub(crate) fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    read_any::<Object<T>>(text, JSON_KEYS).map(|Object(value)| value)
+pub fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    read_with::<Object<T>>(text, KEYS).map(|Object(value)| value)
 }
 
 /// The same for a document whose objects may have so many keys.
-pub(crate) fn read_large<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
-    read_any::<Object<T>>(text, keys).map(|Object(value)| value)
+///
+/// # Errors
+/// As [`read`].
+pub fn read_large<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
+    read_with::<Object<T>>(text, keys).map(|Object(value)| value)
 }
 
-fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
+/// The same for a document that may be something else than an object.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    read_with(text, KEYS)
+}
+
+fn read_with<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err("it is empty".into());
     }
@@ -47,7 +60,7 @@ fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, St
 /// in order, which no other reader of the format does.
 #[derive(Debug, serde::Serialize)]
 #[serde(transparent)]
-pub(crate) struct Object<T>(pub(crate) T);
+pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
@@ -66,21 +79,28 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// For `deserialize_with`: a member that is an object.
-pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+///
+/// # Errors
+/// When it is none, or not of this type.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<T, D::Error> {
     Object::deserialize(d).map(|Object(value)| value)
 }
 
 /// For `deserialize_with`: a member that is an object, or null.
-pub(crate) fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+///
+/// # Errors
+/// When it is neither, or not of this type.
+pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     d: D,
 ) -> Result<Option<T>, D::Error> {
     Option::<Object<T>>::deserialize(d).map(|value| value.map(|Object(value)| value))
 }
 
 /// For `deserialize_with`: a member that is a list of objects.
-pub(crate) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    d: D,
-) -> Result<Vec<T>, D::Error> {
+///
+/// # Errors
+/// When it is none, or one is not of this type.
+pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     let list = Vec::<Object<T>>::deserialize(d)?;
     Ok(list.into_iter().map(|Object(value)| value).collect())
 }
@@ -144,12 +164,14 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
     use super::*;
     use serde::Deserialize;
     use serde_json::Value;
 
     fn refused(text: &[u8]) -> String {
-        read_any::<Value>(text, JSON_KEYS).expect_err("must be refused")
+        read_any::<Value>(text).expect_err("must be refused")
     }
 
     #[test]
@@ -157,7 +179,7 @@ mod tests {
         assert!(refused(br#"{"a":1,"a":2}"#).contains("twice"));
         assert!(refused(br#"{"x":[{"y":{"a":1,"b":0,"a":2}}]}"#).contains("twice"));
         assert!(refused(br#"{"a":1,"\u0061":2}"#).contains("twice"));
-        assert!(read_any::<Value>(br#"[{"a":1},{"a":2}]"#, JSON_KEYS).is_ok());
+        assert!(read_any::<Value>(br#"[{"a":1},{"a":2}]"#).is_ok());
     }
 
     #[test]

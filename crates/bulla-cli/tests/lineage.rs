@@ -544,13 +544,20 @@ fn conversions_are_done_again() {
     assert_eq!(again["hops"][0]["rederived"], true);
     assert_eq!(again["levels"]["BULLA_REDERIVED"], 1);
 
+    // What a signature leaves out is no part of a model.
+    story.write("cem/half/notes.txt", b"mine");
+    story.yes("sign cem/half --key cem/cem.key --ignore notes.txt");
+    story.yes(attest);
+    assert_eq!(story.json(&format!("{walk} --rederive"), 0)["hops"][0]["rederived"], true);
+    std::fs::remove_file(story.path("cem/half/notes.txt")).unwrap();
+
     // One bit off: it is not attested, and who attests it all the same is found out.
     story.write("cem/half/model.safetensors", &half(&[0x2e67, 0xc100, 0x4200]));
     story.yes("sign cem/half --key cem/cem.key");
     let said = story.says(attest, 1);
     assert!(said.contains("weight"), "{said}");
     let claims = story.path("cem/half/claims.jsonl");
-    assert_eq!(std::fs::read_to_string(claims).unwrap().lines().count(), 1);
+    assert_eq!(std::fs::read_to_string(claims).unwrap().lines().count(), 2);
     story.yes(&attest.replace("f32-to-f16", "another-way"));
     story.yes(walk);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bulla::claims::{append, claims_path};
 use bulla::jiff::SignedDuration;
 use bulla::lineage::{
-    Builder, Converter, Held, Level, Lineage, Options, Party, Rules, Standing, Unverified,
+    Builder, Converter, Held, Level, Lineage, Options, Party, Rules, Side, Standing, Unverified,
     Verifier, resource_uri, walk,
 };
 use bulla::sign::{Known, attest, sign};
@@ -812,11 +812,11 @@ impl Converter for Same {
     fn convert_again(
         &self,
         conversion: &serde_json::Value,
-        parent: &Held,
-        child: &Held,
+        parent: Side<'_>,
+        child: Side<'_>,
     ) -> Option<Result<Result<(), String>, bulla::Fault>> {
-        assert_eq!(child.name, "converted");
-        assert!(["base", "nobodys"].contains(&parent.name.as_str()));
+        assert_eq!(child.held.name, "converted");
+        assert!(["base", "nobodys"].contains(&parent.held.name.as_str()));
         (conversion == "reshard")
             .then(|| Ok(self.0.then_some(()).ok_or_else(|| "tensor a differs".to_owned())))
     }

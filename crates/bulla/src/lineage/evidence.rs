@@ -113,6 +113,8 @@ pub(super) struct Signature {
     pub(super) digests: ModelDigests,
     /// Those parties.
     pub(super) parties: BTreeSet<String>,
+    /// What it leaves out.
+    pub(super) ignored: BTreeSet<ModelPath>,
 }
 
 /// A statement by somebody who may make it.
@@ -230,8 +232,9 @@ impl Evidence {
                 Some(bytes) => read_signature(&bytes, rules, now, limits),
             };
             evidence.unsigned.push(match signed {
-                Ok((digests, parties)) => {
-                    evidence.signatures.push(Signature { held: index, digests, parties });
+                Ok((digests, parties, ignored)) => {
+                    let held = index;
+                    evidence.signatures.push(Signature { held, digests, parties, ignored });
                     None
                 }
                 Err(reason) => Some(reason),
@@ -291,7 +294,7 @@ fn read_signature(
     rules: &Rules,
     now: Timestamp,
     limits: &Limits,
-) -> Result<(ModelDigests, BTreeSet<String>), Reason> {
+) -> Result<(ModelDigests, BTreeSet<String>, BTreeSet<ModelPath>), Reason> {
     let bundle = UnverifiedBundle::parse(bytes, limits)?;
     let parties = signers(&bundle, rules, now, limits, |may| may.contains(MAY_SIGN_MODELS))?;
     let claim = claim_of(bundle, rules, &parties, now, limits)?;
@@ -299,7 +302,7 @@ fn read_signature(
     let digests = ModelDigests::of_claim(claim.value())
         .filter(|_| claim.value().dialect == Dialect::V1)
         .ok_or(Reason::BindsNoNames)?;
-    Ok((digests, ids(rules, &parties)))
+    Ok((digests, ids(rules, &parties), claim.value().recipe.ignore.clone()))
 }
 
 fn claim_of(

@@ -34,7 +34,7 @@ pub use rules::{Builder, Level, MAY_SIGN_MODELS, Party, Rules, Unverified, Verif
 
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
-use crate::model::Work;
+use crate::model::{ModelPath, Work};
 use crate::report::SignedByReport;
 use crate::statement::build::Role;
 use crate::statement::model::ModelDigests;
@@ -67,9 +67,18 @@ pub trait Converter: std::fmt::Debug {
     fn convert_again(
         &self,
         conversion: &Value,
-        parent: &Held,
-        child: &Held,
+        parent: Side<'_>,
+        child: Side<'_>,
     ) -> Option<Result<Result<(), String>, Fault>>;
+}
+
+/// A model whose files were just found to be what was signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// Where it is.
+    pub held: &'a Held,
+    /// What its signature leaves out, and so is no part of it.
+    pub ignored: &'a BTreeSet<ModelPath>,
 }
 
 /// A chain that was walked.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::evidence::{Evidence, Stated};
 use super::look::StandIn;
 use super::rules::{Level, Rules, Unverified};
-use super::{Account, Hop, Lineage, Link, Options, Problem, Standing};
+use super::{Account, Hop, Lineage, Link, Options, Problem, Side, Standing};
 use crate::error::{Fault, Reason};
 use crate::limits::{LINEAGE_HOPS, Limits};
 use crate::model::Work;
@@ -419,11 +419,14 @@ impl<'a> Walk<'a> {
             let base = self.links.iter().find(|link| {
                 link.child == hop && link.account == account && link.role == Role::BaseModel
             });
-            let held = |hop: usize| {
+            let evidence = self.evidence;
+            let side = |hop: usize| {
                 self.hops.get(hop).filter(|hop| hop.standing == Standing::Verified)?;
-                self.copies.get(&hop).and_then(|held| self.evidence.held.get(*held))
+                let copy = self.copies.get(&hop)?;
+                let signature = evidence.signatures.iter().find(|found| found.held == *copy)?;
+                Some(Side { held: evidence.held.get(*copy)?, ignored: &signature.ignored })
             };
-            let (Some(parent), Some(child)) = (base.and_then(|link| held(link.parent)), held(hop))
+            let (Some(parent), Some(child)) = (base.and_then(|link| side(link.parent)), side(hop))
             else {
                 continue;
             };
@@ -436,7 +439,10 @@ impl<'a> Walk<'a> {
             };
             let problem = Problem::new(
                 "not-rederived",
-                format!("converting {} again gives something else: {difference}", parent.place),
+                format!(
+                    "converting {} again gives something else: {difference}",
+                    parent.held.place
+                ),
                 "do not use this model: it is not what the conversion makes of its base",
             );
             self.account_problem(hop, account, problem);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bulla::statement::build::{Kind, Role};
+use bulla::statement::model::recipe_of;
 use bulla::{Predicate, Printable};
 use bulla_convert::Conversion;
 use clap::Args;
@@ -44,8 +45,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let base = Path::new(&arguments.base_model);
     match arguments.conversion.parse::<Conversion>() {
         Ok(conversion) if base.exists() => {
-            crate::rederive::check(conversion, base, model)?.map_err(|differences| {
-                Problem::Log {
+            let ignored = match inputs.first().map(recipe_of).transpose()?.flatten() {
+                Some(recipe) => recipe.ignore,
+                None => bulla::Recipe::default().ignore,
+            };
+            let child = (model.as_path(), &looked.recipe.ignore);
+            crate::rederive::check(conversion, (base, &ignored), child)?.map_err(
+                |differences| Problem::Log {
                     what: model.display().to_string(),
                     verdict: crate::problem::Verdict::No,
                     reasons: differences.into_iter().map(|d| ("not-rederived", d)).collect(),
@@ -53,8 +59,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
                         "if it was made in another way, give that its own name with --conversion"
                             .into(),
                     ],
-                }
-            })?;
+                },
+            )?;
         }
         Ok(_) => ui.note("the base model is not here: the conversion was not done again"),
         Err(_) => ui.note(&format!(

@@ -4,7 +4,7 @@
 //! put them where they lie.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -148,7 +148,9 @@ pub(super) struct Evidence {
     pub(super) signatures: Vec<Signature>,
     /// Why there is no signature that counts, for each place that has none.
     pub(super) unsigned: Vec<Option<Reason>>,
-    pub(super) statements: Vec<Stated>,
+    statements: Vec<Stated>,
+    /// Which of them are about which model.
+    subjects: BTreeMap<ModelDigests, Vec<usize>>,
     /// What was passed over, in words.
     pub(super) passed_over: Vec<String>,
 }
@@ -199,6 +201,7 @@ impl Evidence {
             signatures: Vec::new(),
             unsigned: Vec::new(),
             statements: Vec::new(),
+            subjects: BTreeMap::new(),
             passed_over: Vec::new(),
         };
         let mut seen = BTreeSet::new();
@@ -268,6 +271,10 @@ impl Evidence {
                         // A copy of a statement says nothing more.
                         Ok(stated) => {
                             if seen.insert((stated.claim.value().payload, stated.parties.clone())) {
+                                let number = evidence.statements.len();
+                                for model in stated.claim.value().statement.models() {
+                                    evidence.subjects.entry(model).or_default().push(number);
+                                }
                                 evidence.statements.push(stated);
                             }
                         }
@@ -281,7 +288,8 @@ impl Evidence {
 
     /// Statements about a model.
     pub(super) fn about(&self, model: ModelDigests) -> impl Iterator<Item = &Stated> {
-        self.statements.iter().filter(move |s| s.claim.value().statement.is_about(&model))
+        let about = self.subjects.get(&model).into_iter().flatten();
+        about.filter_map(|index| self.statements.get(*index))
     }
 }
 

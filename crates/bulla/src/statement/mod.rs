@@ -19,6 +19,8 @@ pub mod release;
 pub mod test_result;
 pub mod verdict;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -131,7 +133,13 @@ impl Statement {
     /// Whether it is about this model: both digests stand in one of its subjects.
     #[must_use]
     pub fn is_about(&self, model: &ModelDigests) -> bool {
-        self.subject.iter().any(|subject| ModelDigests::read(subject).as_ref() == Ok(model))
+        self.models().contains(model)
+    }
+
+    /// The models that it is about: subjects with both digests.
+    #[must_use]
+    pub fn models(&self) -> BTreeSet<ModelDigests> {
+        self.subject.iter().filter_map(|subject| ModelDigests::read(subject).ok()).collect()
     }
 
     /// The payload to sign: compact JSON.

@@ -51,7 +51,7 @@ def test_an_interrupt_is_the_commands(tmp_path):
         "while :; do sleep 0.1; done\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_PASSWORD")}
-    line = f"trap : INT; {BULLA} run --model made --kind pretrain --key p.key -- sh train.sh; echo rc=$?"
+    line = f"trap : INT; {BULLA} run --output made --kind pretrain --key p.key -- sh train.sh; echo rc=$?"
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(tmp_path)

@@ -146,7 +146,7 @@ fn prepare_lineage(folder: &Path) {
         "attest provenance base --kind pretrain --key signer.key",
         "attest provenance tuned --kind finetune --base-model base --key signer.key",
         "attest composition deployed --base-model tuned --key signer.key",
-        "run --model run --kind pretrain --log training.jsonl --key signer.key -- sh train.sh run",
+        "run --output run --kind pretrain --log training.jsonl --key signer.key -- sh train.sh run",
     ] {
         let (code, said) = bulla(folder, line);
         assert_eq!(code, Some(0), "{line}: {said}");

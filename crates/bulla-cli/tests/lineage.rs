@@ -66,7 +66,7 @@ impl Story {
         story.write("ben/parameters.yaml", b"lr: 0.001\n");
         story.write("train.sh", TRAIN.as_bytes());
         let said = story.yes(
-            "run --model ben/tuned --kind finetune --base-model ana/base --dataset ben/texts \
+            "run --output ben/tuned --kind finetune --base-model ana/base --dataset ben/texts \
              --hyperparameters ben/parameters.yaml --pipeline nightly --key ben/ben.key --trust trust.yaml -- sh train.sh",
         );
         assert!(said.starts_with("trained\n"), "{said}");
@@ -363,7 +363,7 @@ fn a_run_that_fails_signs_nothing() {
     let run = |command: &str, code: i32| {
         let _ = std::fs::remove_file(story.path("ben/made.training.jsonl"));
         let said = story.says(
-            &format!("run --model ben/made --kind pretrain --key ben/ben.key -- {command}"),
+            &format!("run --output ben/made --kind pretrain --key ben/ben.key -- {command}"),
             code,
         );
         assert!(!story.path("ben/made/model.sig").exists(), "{command}: {said}");
@@ -391,7 +391,7 @@ fn inputs_that_change_while_a_command_runs() {
         b"mkdir -p ben/made; echo w > ben/made/weights.bin; echo more > ben/texts/two.txt",
     );
     let said = story.says(
-        "run --model ben/made --kind pretrain --dataset ben/texts --key ben/ben.key -- sh dirty.sh",
+        "run --output ben/made --kind pretrain --dataset ben/texts --key ben/ben.key -- sh dirty.sh",
         2,
     );
     assert!(said.contains("ben/texts changed while the command ran"), "{said}");
@@ -417,7 +417,8 @@ fn links_and_parameters_that_change_while_a_command_runs() {
         ("--kind finetune --base-model ana/linked", "turn.sh", "ana/linked"),
         ("--kind pretrain --hyperparameters lr.yaml", "tune.sh", "lr.yaml"),
     ] {
-        let said = story.says(&format!("run --model ben/made {inputs} {of_ben} -- sh {script}"), 2);
+        let said =
+            story.says(&format!("run --output ben/made {inputs} {of_ben} -- sh {script}"), 2);
         assert!(said.contains(&format!("{changed} changed while the command ran")), "{said}");
         std::fs::remove_file(story.path("ben/made.training.jsonl")).unwrap();
     }
@@ -427,7 +428,7 @@ fn links_and_parameters_that_change_while_a_command_runs() {
 fn a_run_that_writes_nothing_made_nothing() {
     let story = Story::new();
     story.write("ben/old/weights.bin", b"from elsewhere");
-    let said = story.says("run --model ben/old --kind pretrain --key ben/ben.key -- true", 2);
+    let said = story.says("run --output ben/old --kind pretrain --key ben/ben.key -- true", 2);
     assert!(said.contains("left ben/old as it was"), "{said}");
     assert!(!story.path("ben/old/model.sig").exists());
 }
@@ -439,10 +440,10 @@ fn a_run_that_could_not_be_signed_does_not_begin() {
     story.write("ben/other/model.sig", b"not ours");
     story.write("ran.sh", b"touch ran");
     for (line, code, words) in [
-        ("--model ben/made --builder nowhere", 1, "expected a URI"),
-        ("--model ben/other", 2, "is not a model signature"),
-        ("--model ben/texts/made --dataset ben/texts", 2, "would be written into"),
-        ("--model ben/made --dataset ben/texts --log ben/texts/log", 2, "would be written into"),
+        ("--output ben/made --builder nowhere", 1, "expected a URI"),
+        ("--output ben/other", 2, "is not a model signature"),
+        ("--output ben/texts/made --dataset ben/texts", 2, "would be written into"),
+        ("--output ben/made --dataset ben/texts --log ben/texts/log", 2, "would be written into"),
     ] {
         let said =
             story.says(&format!("run {line} --kind pretrain --key ben/ben.key -- sh ran.sh"), code);
@@ -905,4 +906,43 @@ fn data_by_their_signature() {
         1,
     );
     assert!(said.contains("ben/tuned: signed by nobody who is named"), "{said}");
+}
+
+/// What is done follows from what goes in, but "nothing goes in" is said.
+#[test]
+fn runs_by_their_inputs() {
+    let story = Story::new();
+    let made = |name: &str| {
+        let shown = story.json(&format!("inspect ben/{name}"), 0);
+        let made = &shown["claims"]["statements"][0]["predicate"]["buildDefinition"];
+        (text(&made["buildType"]), made["externalParameters"]["conversion"].clone())
+    };
+    let script = |name: &str| {
+        let line = format!("mkdir ben/{name}; echo {name} > ben/{name}/weights.bin");
+        story.write("make.sh", line.as_bytes());
+    };
+    let with = "--key ben/ben.key --trust trust.yaml -- sh make.sh";
+    script("one");
+    story.yes(&format!("run --input ben/texts --output ben/one --base-model ana/base {with}"));
+    assert_eq!(made("one").0, "urn:bulla:build:finetune:v1");
+    script("two");
+    story.yes(&format!("run -o ben/two --base-model ana/base --base-model ben/tuned {with}"));
+    assert_eq!(made("two").0, "urn:bulla:build:merge:v1");
+    script("three");
+    story.yes(&format!("run --output ben/three --base-model ana/base --conversion gguf {with}"));
+    assert_eq!(made("three"), ("urn:bulla:build:convert:v1".into(), "gguf".into()));
+    script("four");
+    let said = story.says(&format!("run --output ben/four {with}"), 2);
+    assert!(said.contains("what the model is made from is not said"), "{said}");
+    assert!(!story.path("ben/four").exists(), "it was not run");
+
+    // Without a model only the log is kept.
+    story.write(
+        "log.sh",
+        br#"echo '{"kind":"metric","name":"loss","value":1}' >> "$BULLA_TRAINING_LOG""#,
+    );
+    let said = story.yes("run -- sh log.sh");
+    assert!(said.contains("nothing was signed, for no --output was named"), "{said}");
+    story.yes("attest log verify training.jsonl");
+    story.says("run --log other.jsonl -- false", 1);
 }

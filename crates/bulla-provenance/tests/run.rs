@@ -381,7 +381,9 @@ impl Wrapped {
 
     fn start_by(script: &str, by: impl FnOnce(Command) -> Command) -> Self {
         let folder = Folder::new();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        // What runs the tests in the background may ignore signals, and what is ignored stays so.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,QUIT").arg(std::env::current_exe().unwrap());
         command.args(["wrapper", "--exact", "--ignored", "--nocapture", "--quiet"]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         // A group of its own, as a shell would give it, so that the tests get no signals.
@@ -508,7 +510,8 @@ fn what_was_ignored_stays_ignored() {
     let mut wrapped = Wrapped::start_by(TRAINING, |wrapper| {
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"trap "" HUP INT; exec "$@""#, "sh"]);
-        shell.arg(wrapper.get_program()).args(wrapper.get_args());
+        // Without `env`, which would undo it.
+        shell.args(wrapper.get_args().skip(1));
         shell.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
         shell
     })

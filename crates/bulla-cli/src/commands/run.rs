@@ -11,11 +11,11 @@ use bulla::{
     Recipe,
 };
 use bulla_provenance::run::{Log, Run, RunError, VARIABLE, describe};
-use bulla_provenance::training_log::Writer;
+use bulla_provenance::training_log::{Head, Writer};
 use clap::{Args, ValueHint};
 use jiff::Timestamp;
 
-use super::attest::AddArguments;
+use super::attest::SignArguments;
 use super::attest::provenance::{MadeBy, check_bases};
 use crate::files;
 use crate::inputs::{DataArguments, Looked, Unchanged};
@@ -32,12 +32,15 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model that the command writes: a directory or file
-    #[arg(long = "model", visible_alias = "to", value_name = "MODEL", value_hint = ValueHint::AnyPath)]
-    model: PathBuf,
-    /// What is done
-    #[arg(long, value_name = "KIND")]
-    kind: MadeBy,
+    /// The model that the command writes, a directory or file, to be signed if it succeeds [default: only the log is written]
+    #[arg(long, short, value_name = "MODEL", alias = "model", value_hint = ValueHint::AnyPath)]
+    output: Option<PathBuf>,
+    /// What is done [default: with one base model finetune, with several merge]
+    #[arg(long, value_name = "KIND", requires = "output")]
+    kind: Option<MadeBy>,
+    /// That it is a conversion, and of which name: reshard, f32-to-f16, gguf, …
+    #[arg(long, value_name = "NAME", requires = "output", conflicts_with = "kind")]
+    conversion: Option<String>,
     /// The model that it begins with: the path of a signed copy, or a URI with digests
     /// ('pkg:huggingface/org/name@revision#oms:HEX,oms-manifest-v1:HEX'); may be repeated for a merge
     #[arg(long, value_name = "MODEL")]
@@ -46,14 +49,14 @@ pub(crate) struct Arguments {
     data: DataArguments,
     #[command(flatten)]
     making: MakingArguments,
-    /// Where the training log is written [default: beside the model, as MODEL.training.jsonl]
+    /// Where the training log is written [default: beside the model, as MODEL.training.jsonl; else training.jsonl]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "How it was made")]
     log: Option<PathBuf>,
     /// Record the command with all its arguments, which then everybody can read; otherwise its name is recorded
     #[arg(long, help_heading = "How it was made")]
     record_arguments: bool,
     #[command(flatten)]
-    add: AddArguments,
+    sign: SignArguments,
     /// The command, after '--'
     #[arg(required = true, last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
@@ -61,17 +64,48 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  bulla run --model made --kind pretrain --dataset data --key signer.key -- sh train.sh
-  bulla run --model made2 --kind finetune --base-model base --key signer.key -- sh train.sh made2";
+  bulla run --output made --kind pretrain --input data --key signer.key -- sh train.sh
+  bulla run --output made2 --base-model base --key signer.key -- sh train.sh made2
+  bulla run --log run.jsonl -- sh train.sh";
+
+/// What the flags say is done.
+fn kind(arguments: &Arguments) -> Result<Kind, Problem> {
+    let bases = arguments.base_model.len();
+    let kind = match (arguments.kind, &arguments.conversion, bases) {
+        (Some(kind), ..) => kind.into(),
+        (None, Some(_), _) => Kind::Convert,
+        (None, None, 1) => Kind::Finetune,
+        (None, None, 2..) => Kind::Merge,
+        // "There are no parents" is said, and never concluded from their absence.
+        (None, None, 0) => {
+            return Err(Problem::usage(
+                "what the model is made from is not said",
+                "name the model that it begins with: --base-model; if it begins with none, say so: --kind pretrain",
+            ));
+        }
+    };
+    check_bases(kind, bases)?;
+    Ok(kind)
+}
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
-    let kind = Kind::from(arguments.kind);
-    check_bases(kind, arguments.base_model.len())?;
     // The command's output is the command's: what is said here goes to standard error.
     let ui = &ui.beside_a_command();
+    let Some(model) = &arguments.output else {
+        let log = arguments.log.clone().unwrap_or_else(|| PathBuf::from("training.jsonl"));
+        return match watch(arguments, &log, ui)? {
+            Ended::Well { head, .. } => {
+                ui.note(&format!(
+                    "nothing was signed, for no --output was named; the log has the head {head}"
+                ));
+                Ok(Verdict::Yes)
+            }
+            Ended::Otherwise(code) => Ok(Verdict::Command(code)),
+        };
+    };
+    let kind = kind(arguments)?;
     // Passwords are asked for, and everything that can be wrong is found out, before hours of training.
-    let desk = arguments.add.desk(ui)?;
-    let model = &arguments.model;
+    let desk = arguments.sign.desk(ui)?;
     desk.may_add(model)?;
     let log_path = arguments.log.clone().unwrap_or_else(|| beside(model, ".training.jsonl"));
     if files::inside(model, &log_path).is_some() {
@@ -111,9 +145,51 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let environment = arguments.making.environment(ui);
     arguments.making.check(Making::new(kind, all.clone()), environment.as_ref())?;
 
+    let Ended::Well { started, finished, recorded, .. } = (match watch(arguments, &log_path, ui)? {
+        Ended::Otherwise(code) => return Ok(Verdict::Command(code)),
+        well => well,
+    }) else {
+        return Err(bulla::Fault::Bug { what: "a command ended in no way" }.into());
+    };
+    before.check(&desk.limits)?;
+    if there.is_some_and(|there| there.check(&desk.limits).is_ok()) {
+        return Err(Problem::usage(
+            format!(
+                "the command left {} as it was: nothing was signed, for it did not make it",
+                Printable(&model.to_string_lossy())
+            ),
+            "name what the command writes with --output; for what was made before there is 'bulla attest provenance'",
+        ));
+    }
+
+    let looked = seal(arguments, model, &desk, ui)?;
+    let mut making = Making::new(kind, all);
+    making.command = recorded;
+    making.hyperparameters.clone_from(&arguments.data.hyperparameters);
+    (making.started, making.finished) = (Some(started), Some(finished));
+    making.logs.push(log_path);
+    making.conversion = arguments.conversion.clone().map(Into::into);
+    let provenance = arguments.making.provenance(making, environment.as_ref())?;
+    desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
+}
+
+/// How a command ended.
+enum Ended {
+    Well {
+        started: Timestamp,
+        finished: Timestamp,
+        recorded: Vec<String>,
+        head: Head,
+    },
+    /// With this exit code; why has been said.
+    Otherwise(u8),
+}
+
+/// Runs the command, and keeps its log.
+fn watch(arguments: &Arguments, log_path: &Path, ui: &Ui) -> Result<Ended, Problem> {
     let started = Timestamp::now();
-    let log_fault = |error| of_log(&log_path, &error);
-    let mut writer = Writer::create(&log_path, started).map_err(|error| match log_path.exists() {
+    let log_fault = |error| of_log(log_path, &error);
+    let mut writer = Writer::create(log_path, started).map_err(|error| match log_path.exists() {
         true => Problem::usage(
             format!("{} is there already", Printable(&log_path.to_string_lossy())),
             "a training log is never overwritten: move it away, or give another place with --log",
@@ -158,14 +234,14 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
                 _ => "nothing was signed",
             };
             ui.problem("run", &Problem::service(error.to_string(), hint));
-            return Ok(Verdict::Command(code));
+            return Ok(Ended::Otherwise(code));
         }
     };
     let finished = Timestamp::now();
     let head = writer.finish().map_err(log_fault)?;
     if let Some(received) = &outcome.received {
         if let Some(error) = &received.error {
-            return Err(of_log(&log_path, error));
+            return Err(of_log(log_path, error));
         }
         if received.refused > 0 {
             ui.note(&format!(
@@ -179,42 +255,28 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         ui.note(&format!(
             "nothing was signed: the command ended with {code}; its log has the head {head}"
         ));
-        return Ok(Verdict::Command(code));
+        return Ok(Ended::Otherwise(code));
     }
     if let Some(signal) = outcome.signals.first() {
         ui.note(&format!(
             "nothing was signed: signal {signal} came, and the command may have stopped early"
         ));
-        return Ok(Verdict::Command(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
+        return Ok(Ended::Otherwise(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
     }
-    before.check(&desk.limits)?;
-    if there.is_some_and(|there| there.check(&desk.limits).is_ok()) {
-        return Err(Problem::usage(
-            format!(
-                "the command left {} as it was: nothing was signed, for it did not make it",
-                Printable(&model.to_string_lossy())
-            ),
-            "name what the command writes with --model; for what was made before there is 'bulla attest provenance'",
-        ));
-    }
-
-    let looked = seal(arguments, &desk, ui)?;
-    let mut making = Making::new(kind, all);
-    making.command = recorded;
-    making.hyperparameters.clone_from(&arguments.data.hyperparameters);
-    (making.started, making.finished) = (Some(started), Some(finished));
-    making.logs.push(log_path);
-    let provenance = arguments.making.provenance(making, environment.as_ref())?;
-    desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
+    Ok(Ended::Well { started, finished, recorded, head })
 }
 
 /// Signs what the command wrote.
-fn seal(arguments: &Arguments, desk: &super::attest::Desk<'_>, ui: &Ui) -> Result<Looked, Problem> {
-    let model = &arguments.model;
+fn seal(
+    arguments: &Arguments,
+    model: &Path,
+    desk: &super::attest::Desk<'_>,
+    ui: &Ui,
+) -> Result<Looked, Problem> {
     let about = |failure| Problem::about(model.display().to_string(), failure);
     let source = LocalModel::open(model)?;
     let output = files::signature_of(model);
-    let recipe = arguments.add.recipe(model)?;
+    let recipe = arguments.sign.recipe(model)?;
     super::sign::may_replace(&output, model, &desk.limits)?;
     let bar = ui.bar("hashing");
     let signed = bulla::sign::sign(

@@ -83,9 +83,16 @@ pub(crate) struct AddArguments {
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) sign: SignArguments,
+}
+
+/// How it is signed.
+#[derive(Debug, Args)]
+pub(crate) struct SignArguments {
+    #[command(flatten)]
     signer: SignerArguments,
     #[command(flatten)]
-    believe: BelieveArguments,
+    pub(crate) believe: BelieveArguments,
     #[command(flatten, next_help_heading = "Recipe of a model that is not signed")]
     recipe: RecipeArguments,
     #[command(flatten)]
@@ -94,7 +101,8 @@ pub(crate) struct AddArguments {
 
 /// A statement in the making.
 pub(crate) struct Desk<'a> {
-    arguments: &'a AddArguments,
+    arguments: &'a SignArguments,
+    output: Option<&'a Path>,
     pub(crate) limits: Limits,
     signer: TheSigner<'a>,
     pub(crate) believed: Believed,
@@ -117,21 +125,27 @@ struct Report {
 }
 
 impl AddArguments {
-    pub(crate) fn recipe(&self, model: &Path) -> Result<bulla::Recipe, Problem> {
-        self.recipe.recipe(model)
-    }
-
     pub(crate) fn desk<'a>(&'a self, ui: &'a Ui) -> Result<Desk<'a>, Problem> {
-        let limits = self.work.limits();
         if self.output.as_deref() == Some(Path::new("-")) && ui.is_json() {
             return Err(Problem::usage(
                 "--json and --output - both want standard output",
                 "leave one of them out",
             ));
         }
+        Ok(Desk { output: self.output.as_deref(), ..self.sign.desk(ui)? })
+    }
+}
+
+impl SignArguments {
+    pub(crate) fn recipe(&self, model: &Path) -> Result<bulla::Recipe, Problem> {
+        self.recipe.recipe(model)
+    }
+
+    pub(crate) fn desk<'a>(&'a self, ui: &'a Ui) -> Result<Desk<'a>, Problem> {
+        let limits = self.work.limits();
         let signer = self.signer.signer(&limits, ui)?;
         let believed = self.believe.read(signer.bare_key(), &limits)?;
-        Ok(Desk { arguments: self, limits, signer, believed, ui })
+        Ok(Desk { arguments: self, output: None, limits, signer, believed, ui })
     }
 }
 
@@ -187,7 +201,7 @@ impl Desk<'_> {
 
     /// Whether the claim can be kept where it belongs: found out before anything long begins.
     pub(crate) fn may_add(&self, model: &Path) -> Result<(), Problem> {
-        let place = match self.arguments.output.as_deref() {
+        let place = match self.output {
             Some(path) if path == Path::new("-") => return Ok(()),
             Some(path) => path.to_owned(),
             None => claims_path(model, None),
@@ -217,7 +231,7 @@ impl Desk<'_> {
             let signed_by = bulla::report::signed_by(checked.signed_by(), checked.checked_at());
             Ok((signed_by, bulla::report::evidence(checked.times(), checked.records())))
         })?;
-        let place = match self.arguments.output.as_deref() {
+        let place = match self.output {
             Some(path) if path == Path::new("-") => {
                 use std::io::Write as _;
                 std::io::stdout().write_all(&sealed.bundle)?;

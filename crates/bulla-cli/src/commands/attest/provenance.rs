@@ -79,6 +79,9 @@ pub(crate) fn check_bases(kind: Kind, bases: usize) -> Result<(), Problem> {
             "repeat --base-model",
         )),
         (_, 1) => Ok(()),
+        (Kind::Convert, 0) => {
+            Err(Problem::usage("which model is converted is not said", "name it with --base-model"))
+        }
         (_, 0) => Err(Problem::usage(
             format!("which model it was made from is not said (--kind {name})"),
             "name it with --base-model; a model without one is --kind pretrain",

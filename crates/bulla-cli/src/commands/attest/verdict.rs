@@ -43,7 +43,7 @@ Examples:
   bulla attest verdict deployed --trust trust.yaml --verifier https://gate.example --key signer.key";
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
-    let Some(trust) = &arguments.add.believe.trust else {
+    let Some(trust) = &arguments.add.sign.believe.trust else {
         return Err(Problem::usage(
             "by which rules the model is judged is not said",
             "name a trust file with --trust (docs/lineage.md)",

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-pub(crate) use bulla_json::Object;
+pub(crate) use bulla::json::Object;
 
 /// The members of an object in the order of the text, repeated keys and all: the caller looks for them.
 #[derive(Debug)]

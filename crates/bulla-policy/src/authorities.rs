@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bulla::jiff::{Timestamp, civil::Date, tz::TimeZone};
+use bulla::jiff::Timestamp;
 use bulla::lineage::{MAY_SIGN_MODELS, Party};
+use bulla::text::time;
 use bulla::{
     Certificate, ClaimRule, Digest, Embedded, Fault, IdentityRule, Limits, PublicKey, SignerName,
     SigstoreRoot, Trust,
@@ -337,18 +338,6 @@ impl Valid {
             valid => Ok(valid),
         }
     }
-}
-
-/// A day, which begins at midnight UTC, or a point in time.
-pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let day: Date = text
-        .parse()
-        .map_err(|_| format!("{text:?} is no day (2026-11-20) or time (2026-11-20T12:00:00Z)"))?;
-    let day = day.to_zoned(TimeZone::UTC).map_err(|e| e.to_string())?;
-    Ok(day.timestamp())
 }
 
 /// Names of what can be signed; anything else is a predicate type, a URI.

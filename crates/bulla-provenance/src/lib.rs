@@ -20,6 +20,6 @@ pub mod run;
 mod text;
 pub mod training_log;
 
-use bulla_json as json;
+use bulla::json;
 
 pub use jiff;

@@ -53,12 +53,11 @@ fn built_with(package: &str) -> BTreeSet<String> {
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("bulla-hash", &[]),
-    ("bulla-json", &[]),
-    ("bulla-convert", &["bulla-json"]),
-    ("bulla-provenance", &["bulla-json"]),
-    ("bulla", &["bulla-hash", "bulla-json"]),
+    ("bulla-convert", &["bulla", "bulla-hash"]),
+    ("bulla-provenance", &["bulla", "bulla-hash"]),
+    ("bulla", &["bulla-hash"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
     ("bulla-policy", &["bulla", "bulla-hash"]),
     ("bulla-authority", &["bulla", "bulla-hash"]),
@@ -69,7 +68,6 @@ const FLOORS: [(&str, &[&str]); 10] = [
             "bulla-hash",
             "bulla-authority",
             "bulla-convert",
-            "bulla-json",
             "bulla-policy",
             "bulla-provenance",
             "bulla-signers",
@@ -129,7 +127,6 @@ fn no_unsafe_code() {
     for (name, root) in [
         ("bulla", "lib.rs"),
         ("bulla-convert", "lib.rs"),
-        ("bulla-json", "lib.rs"),
         ("bulla-authority", "lib.rs"),
         ("bulla-provenance", "lib.rs"),
         ("bulla-signers", "lib.rs"),

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Difference, Irregular, Unusable};
-use crate::text::{Printable, bytes};
+use crate::text::{Printable, bytes, io_words};
 use crate::trust::{PathProblem, SigstoreProblem, TimestampProblem};
 
 /// Refused, or could not tell.
@@ -776,12 +776,4 @@ impl Fault {
             Self::Bug { .. } => return None,
         })
     }
-}
-
-/// The system's words without Rust's "(os error 2)".
-fn io_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }

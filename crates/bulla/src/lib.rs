@@ -51,6 +51,7 @@ pub mod claims;
 mod digest;
 mod error;
 pub mod inspect;
+pub mod json;
 mod limits;
 pub mod lineage;
 pub mod model;
@@ -62,8 +63,6 @@ mod store;
 pub mod text;
 mod trust;
 pub mod verify;
-
-use bulla_json as json;
 
 pub use jiff;
 

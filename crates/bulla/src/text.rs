@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
 use crate::limits::QUOTED_CHARS;
 
 /// Shows a string so that it cannot act on a terminal: control characters, escape sequences and
@@ -40,6 +44,46 @@ pub fn acts_on_a_terminal(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0100}'..='\u{e01ef}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Somebody else's text in quotes, shortened and harmless: names that can be anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(QUOTED_CHARS) {
+            Some((end, _)) => {
+                let beginning = self.0.get(..end).unwrap_or_default();
+                write!(f, "{beginning:?}… ({} bytes)", self.0.len())
+            }
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// The system's words without Rust's "(os error 2)".
+#[must_use]
+pub fn io_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// A day, which begins at midnight UTC (`2026-11-20`), or a point in time (RFC 3339).
+///
+/// # Errors
+/// What was expected.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let day: Date = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no day (2026-11-20) or time (2026-11-20T12:00:00Z)"))?;
+    let day = day.to_zoned(TimeZone::UTC).map_err(|e| e.to_string())?;
+    Ok(day.timestamp())
 }
 
 /// The beginning of somebody else's text, which may be of any length, for a message.
@@ -88,10 +132,13 @@ mod tests {
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         for hostile in ["\u{1b}]0;x\u{7}", "\u{9b}31m", "a\u{202e}b", "a\u{200b}b", "\r\n"] {
+            assert!(!Quoted(hostile).to_string().chars().any(acts_on_a_terminal), "{hostile:?}");
             let shown = Printable(hostile).to_string();
             assert!(!shown.chars().any(acts_on_a_terminal), "{shown:?}");
         }
         assert_eq!(Printable("naïve 模型 🦙").to_string(), "naïve 模型 🦙");
+        assert_eq!(Quoted("模型").to_string(), "\"模型\"");
+        assert!(Quoted(&"x".repeat(1000)).to_string().ends_with("… (1000 bytes)"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bulla::statement::dataset::Dataset;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{AboutArguments, time};
+use super::AboutArguments;
 use crate::problem::Outcome;
 use crate::ui::Ui;
 
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", help_heading = "The dataset")]
     records: Option<u64>,
     /// When it was gathered: a day or a time
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "The dataset")]
+    #[arg(long, value_name = "TIME", value_parser = bulla::text::time, help_heading = "The dataset")]
     collected_on: Option<Timestamp>,
 }
 

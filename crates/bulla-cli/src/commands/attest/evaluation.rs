@@ -70,7 +70,7 @@ pub(crate) fn read_metrics(path: &Path) -> Result<Vec<Metric>, Problem> {
         return Err(usage(format!("it is larger than {METRICS_BYTES} bytes")));
     }
     let document: serde_json::Value =
-        bulla_json::read_any(&bytes).map_err(|why| usage(format!("it is no JSON: {why}")))?;
+        bulla::json::read_any(&bytes).map_err(|why| usage(format!("it is no JSON: {why}")))?;
     let document: Document = serde_json::from_value(document)
         .map_err(|_| usage("it holds something else than names with numbers".into()))?;
     let metrics = match document {

@@ -289,17 +289,5 @@ pub(crate) fn end(text: &str) -> Result<jiff::Timestamp, String> {
         let span = jiff::SignedDuration::from_hours(days.checked_mul(24).ok_or("too many days")?);
         return jiff::Timestamp::now().checked_add(span).map_err(|e| e.to_string());
     }
-    time(text).map_err(|why| format!("{why}, or days (90d)"))
-}
-
-/// A day or a time.
-pub(crate) fn time(text: &str) -> Result<jiff::Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let day: jiff::civil::Date = text
-        .parse()
-        .map_err(|_| "expected a day (2027-06-01) or a time (2027-06-01T12:00:00Z)".to_owned())?;
-    let day = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
-    Ok(day.timestamp())
+    bulla::text::time(text).map_err(|why| format!("{why}, or days (90d)"))
 }

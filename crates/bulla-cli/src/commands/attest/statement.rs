@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         usage(format!("it is no JSON object: {why}"), hint)
     };
     let mut document: serde_json::Map<String, serde_json::Value> =
-        bulla_json::read(&bytes).map_err(json)?;
+        bulla::json::read(&bytes).map_err(json)?;
 
     let mut stated = None;
     let (kind, predicate) = match document.contains_key("_type") {

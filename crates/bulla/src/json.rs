@@ -4,7 +4,6 @@
 //! readers that keep different ones then disagree on what was signed. So every document is walked
 //! once for repeated keys, at any depth, before it is read into a type. `serde_json` itself refuses
 //! text that is not UTF-8, more than 128 levels of nesting, and anything after the document.
-#![forbid(unsafe_code)]
 
 use std::collections::HashSet;
 use std::fmt;
@@ -164,8 +163,6 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-
     use super::*;
     use serde::Deserialize;
     use serde_json::Value;

@@ -721,7 +721,7 @@ fn statements_that_are_refused() {
     refused("evaluation ben/tuned --metric a=1 --metric a=2", 1, "stands twice");
     refused("release ben/tuned --name a --sequence 0 --expires 1d", 2, "0 is not in");
     refused("release ben/tuned --name a --sequence 1 --expires 2020-01-01", 2, "which is over");
-    refused("release ben/tuned --name a --sequence 1 --expires soon", 2, "expected a day");
+    refused("release ben/tuned --name a --sequence 1 --expires soon", 2, "is no day (2026-11-20)");
     refused("dataset ben/none", 3, "ben/none");
     // Not one of them left a line.
     let claims = std::fs::read_to_string(story.path("ben/tuned/claims.jsonl")).unwrap();

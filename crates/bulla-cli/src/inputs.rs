@@ -1,16 +1,15 @@
 //! What went into a model: found, measured, and its signature checked on the spot.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bulla::lineage::Party;
 use bulla::model::{Found, ModelSource as _, Scope};
+use bulla::party::{self, MaySign, Party};
 use bulla::sign::Known;
 use bulla::statement::build::Role;
 use bulla::statement::descriptor::{DigestSet, ROLE, ResourceDescriptor};
 use bulla::{
     Digest, Failure, HashAlgorithm, Limits, LocalModel, ModelDigests, Options, Printable,
-    PublicKey, Reason, Recipe, Refusal, Trust, UnverifiedBundle, VerifiedModel,
+    PublicKey, Reason, Recipe, UnverifiedBundle, VerifiedModel,
 };
 use bulla_policy::TrustFile;
 use clap::{Args, ValueHint};
@@ -53,16 +52,10 @@ impl BelieveArguments {
         keys.extend(own.cloned());
         let mut parties = Vec::new();
         for key in keys {
-            parties.push(Party {
-                id: key.fingerprint().to_string(),
-                trust: Trust::keys(vec![key])?,
-                valid: (None, None),
-                may_sign: BTreeSet::new(),
-            });
+            parties.push(Party::of_key(key.fingerprint().to_string(), key, MaySign::Anything)?);
         }
         let named = file.iter().flat_map(|file| &file.rules.parties);
-        let sign_models = named.filter(|p| p.may_sign.contains(bulla::lineage::MAY_SIGN_MODELS));
-        parties.extend(sign_models.cloned());
+        parties.extend(named.filter(|party| party.may_sign.models()).cloned());
         Ok(Believed { parties, file })
     }
 }
@@ -166,25 +159,9 @@ impl Believed {
         limits: &Limits,
     ) -> Result<T, Failure> {
         let bundle = UnverifiedBundle::parse(bytes, limits)?;
-        let mut reasons = Vec::new();
-        for party in &self.parties {
-            match bundle.clone().authenticate(&party.trust, jiff::Timestamp::now(), limits) {
-                Ok(payload) if party.counts_at(payload.checked_at()) => {
-                    return go_on(payload.decode()?);
-                }
-                Ok(payload) => reasons.push(Reason::NotInForce {
-                    signer: party.id.clone(),
-                    at: payload.checked_at().to_string(),
-                }),
-                Err(refusal) => reasons.extend(refusal.reasons().cloned()),
-            }
-        }
-        // That it is not by each of many others says nothing.
-        reasons.retain(|reason| {
-            !matches!(reason, Reason::OtherMethod { .. } | Reason::WrongKeyHint { .. })
-        });
-        let nobody = Reason::NotByAnyParty { method: bundle.material().method() };
-        Err(Refusal::from_reasons(reasons).unwrap_or_else(|| nobody.into()).into())
+        let now = jiff::Timestamp::now();
+        let (payload, _) = party::authenticate(bundle, &self.parties, now, limits)?;
+        go_on(payload.decode()?)
     }
 }
 

@@ -3,11 +3,11 @@
 //! What lies in another file is named with its digest, so that the digest of the document is that of everything in it
 //! (rule 12 of the security design).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bulla::jiff::Timestamp;
-use bulla::lineage::{MAY_SIGN_MODELS, Party};
+use bulla::party::{MaySign, Party};
 use bulla::text::time;
 use bulla::{
     Certificate, ClaimRule, Digest, Embedded, Fault, IdentityRule, Limits, PublicKey, SignerName,
@@ -212,7 +212,7 @@ impl Reader<'_> {
                         let valid = key.valid.as_ref().map_or(Ok((None, None)), Valid::read);
                         let may_sign = key.may_sign.as_ref().unwrap_or(&authority.may_sign);
                         let valid = valid.map_err(fault)?;
-                        let may_sign = may_sign_set(may_sign).map_err(fault)?;
+                        let may_sign = read_may_sign(may_sign).map_err(fault)?;
                         parties.push(Party { id: id.clone(), trust, valid, may_sign });
                     }
                 }
@@ -239,7 +239,7 @@ impl Reader<'_> {
                     for signer in &authority.authorized_signers {
                         let signer = SignerName::parse(signer).map_err(|e| fault(e.to_string()))?;
                         let trust = Trust::certificate_authorities(roots.clone(), Some(signer))?;
-                        let may_sign = may_sign_set(&authority.may_sign).map_err(fault)?;
+                        let may_sign = read_may_sign(&authority.may_sign).map_err(fault)?;
                         let (id, trust) = (id.clone(), timed(trust));
                         parties.push(Party { id, trust, valid: (None, None), may_sign });
                     }
@@ -263,7 +263,7 @@ impl Reader<'_> {
                         rules.push(rule);
                     }
                     let trust = Trust::sigstore(root.clone(), rules)?;
-                    let may_sign = may_sign_set(&authority.may_sign).map_err(fault)?;
+                    let may_sign = read_may_sign(&authority.may_sign).map_err(fault)?;
                     parties.push(Party { id: id.clone(), trust, valid: (None, None), may_sign });
                 }
             }
@@ -340,23 +340,20 @@ impl Valid {
     }
 }
 
-/// Names of what can be signed; anything else is a predicate type, a URI.
-const NAMES: [&str; 7] =
-    [MAY_SIGN_MODELS, "provenance", "dataset", "evaluation", "test-result", "release", "vsa"];
-
-fn may_sign_set(names: &[String]) -> Result<BTreeSet<String>, String> {
+fn read_may_sign(names: &[String]) -> Result<MaySign, String> {
+    let known = || MaySign::names().collect::<Vec<_>>().join(", ");
     if names.is_empty() {
-        return Err(format!("may_sign is missing: some of {}", NAMES.join(", ")));
+        return Err(format!("may_sign is missing: some of {}", known()));
     }
     for name in names {
-        if !NAMES.contains(&name.as_str()) && !name.contains(':') {
+        if !MaySign::names().any(|known| known == name) && !name.contains(':') {
             return Err(format!(
                 "may_sign: {name:?} is none of {}, and no predicate type",
-                NAMES.join(", ")
+                known()
             ));
         }
     }
-    Ok(names.iter().cloned().collect())
+    Ok(MaySign::only(names))
 }
 
 /// Reads a regular file, up to a limit.

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use bulla::lineage::{Level, Unverified};
+use bulla::party::MaySign;
 use bulla::{KeyAlgorithm, KeyPair, Limits, PublicKey};
 use bulla_policy::TrustFile;
 
@@ -84,8 +85,8 @@ lineage:
     assert_eq!(rules.parties.len(), 2);
     let day = |text: &str| Some(text.parse().unwrap());
     assert_eq!(rules.parties[0].valid, (day("2026-01-01T00:00:00Z"), day("2027-01-01T12:00:00Z")));
-    assert!(rules.parties[0].may_sign.contains("oms"));
-    assert_eq!(rules.parties[1].may_sign.len(), 1);
+    assert!(rules.parties[0].may_sign.models());
+    assert_eq!(rules.parties[1].may_sign, MaySign::only(["https://cyclonedx.org/bom"]));
     assert_eq!(rules.builders[0].max_level, Level::L2);
     assert_eq!((rules.max_depth, rules.unverified_parents), (3, Unverified::Allow));
     assert_eq!(rules.environment.as_deref(), Some("production"));

@@ -56,6 +56,7 @@ mod limits;
 pub mod lineage;
 pub mod model;
 pub mod other_layouts;
+pub mod party;
 pub mod report;
 pub mod sign;
 pub mod statement;

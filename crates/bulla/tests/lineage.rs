@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use bulla::claims::{append, claims_path};
 use bulla::jiff::SignedDuration;
 use bulla::lineage::{
-    Builder, Converter, Held, Level, Lineage, Options, Party, Rules, Side, Standing, Unverified,
-    Verifier, resource_uri, walk,
+    Builder, Converter, Held, Level, Lineage, Options, Rules, Side, Standing, Unverified, Verifier,
+    resource_uri, walk,
 };
+use bulla::party::{MaySign, Party};
 use bulla::sign::{Known, attest, sign};
 use bulla::statement::build::{Kind, Parameters, Role, Source};
 use bulla::statement::dataset::Dataset;
@@ -44,7 +45,7 @@ impl World {
                     id: id.to_owned(),
                     trust,
                     valid: (None, None),
-                    may_sign: may_sign.iter().map(|what| (*what).to_owned()).collect(),
+                    may_sign: MaySign::only(may_sign.iter().copied()),
                 });
             }
             keys.insert(id, KeySigner::new(key));
@@ -450,7 +451,7 @@ fn a_party_that_may_not_sign_this() {
     let mut world = World::story();
     for party in &mut world.rules.parties {
         if party.id == "ben" {
-            party.may_sign = BTreeSet::from(["oms".to_owned()]);
+            party.may_sign = MaySign::only(["oms"]);
         }
     }
     world.refused("tuned", "no-provenance");
@@ -1026,7 +1027,7 @@ fn a_signature_of_the_old_format() {
         id: "old".into(),
         trust: signer.trust.clone(),
         valid: (None, None),
-        may_sign: ALL.iter().map(|what| (*what).to_owned()).collect(),
+        may_sign: MaySign::only(ALL),
     });
     std::fs::create_dir(world.path("old")).unwrap();
     std::fs::write(world.path("old").join("weights.bin"), "w").unwrap();

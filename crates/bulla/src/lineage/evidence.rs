@@ -9,12 +9,13 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::rules::{MAY_SIGN_MODELS, Rules};
+use super::rules::Rules;
 use crate::bundle::UnverifiedBundle;
 use crate::claims::ClaimsFile;
 use crate::error::{Failure, Fault, Reason, Refusal};
 use crate::limits::{LINEAGE_CLAIMS, Limits};
 use crate::model::{LocalModel, ModelPath, ModelSource};
+use crate::party::{self, Party};
 use crate::statement::Attestation;
 use crate::statement::model::ModelDigests;
 use crate::statement::oms::{Dialect, OmsClaim};
@@ -155,39 +156,6 @@ pub(super) struct Evidence {
     pub(super) passed_over: Vec<String>,
 }
 
-/// Whoever accepts a signature, of those who may have made it; or why nobody does.
-fn signers(
-    bundle: &UnverifiedBundle,
-    rules: &Rules,
-    now: Timestamp,
-    limits: &Limits,
-    may_sign: impl Fn(&BTreeSet<String>) -> bool,
-) -> Result<Vec<usize>, Reason> {
-    let mut found = Vec::new();
-    let mut reasons = Vec::new();
-    for (index, party) in rules.parties.iter().enumerate().filter(|(_, p)| may_sign(&p.may_sign)) {
-        match bundle.checked(&party.trust, now, limits) {
-            Ok(checked) if party.counts_at(checked.checked_at) => found.push(index),
-            Ok(checked) => reasons.push(Reason::NotInForce {
-                signer: party.id.clone(),
-                at: checked.checked_at.to_string(),
-            }),
-            Err(refusal) => reasons.extend(refusal.reasons().cloned()),
-        }
-    }
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    // One that is nearly right says more than many that are about somebody else.
-    let telling = reasons.iter().position(|reason| {
-        !matches!(reason, Reason::OtherMethod { .. } | Reason::WrongKeyHint { .. })
-    });
-    match telling {
-        Some(telling) => Err(reasons.swap_remove(telling)),
-        None => Err(Reason::NotByAnyParty { method: bundle.material().method() }),
-    }
-}
-
 impl Evidence {
     /// Checks every signature, once.
     pub(super) fn gather(
@@ -293,8 +261,8 @@ impl Evidence {
     }
 }
 
-fn ids(rules: &Rules, parties: &[usize]) -> BTreeSet<String> {
-    parties.iter().filter_map(|i| rules.parties.get(*i)).map(|party| party.id.clone()).collect()
+fn ids(parties: &[&Party]) -> BTreeSet<String> {
+    parties.iter().map(|party| party.id.clone()).collect()
 }
 
 fn read_signature(
@@ -303,28 +271,26 @@ fn read_signature(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<(ModelDigests, BTreeSet<String>, BTreeSet<ModelPath>), Reason> {
-    let bundle = UnverifiedBundle::parse(bytes, limits)?;
-    let parties = signers(&bundle, rules, now, limits, |may| may.contains(MAY_SIGN_MODELS))?;
-    let claim = claim_of(bundle, rules, &parties, now, limits)?;
+    let (claim, parties) = read_claim_of_model(bytes, rules, now, limits)?;
     // A signature that binds no names, or no recipe, cannot be the base of anything.
     let digests = ModelDigests::of_claim(claim.value())
         .filter(|_| claim.value().dialect == Dialect::V1)
         .ok_or(Reason::BindsNoNames)?;
-    Ok((digests, ids(rules, &parties), claim.value().recipe.ignore.clone()))
+    Ok((digests, parties, claim.value().recipe.ignore.clone()))
 }
 
-fn claim_of(
-    bundle: UnverifiedBundle,
+/// A model's signature by those who may sign models.
+fn read_claim_of_model(
+    bytes: &[u8],
     rules: &Rules,
-    parties: &[usize],
     now: Timestamp,
     limits: &Limits,
-) -> Result<Authenticated<OmsClaim>, Reason> {
-    let party = parties.first().and_then(|index| rules.parties.get(*index));
-    let Some(party) = party else {
-        return Err(Reason::NotByAnyParty { method: bundle.material().method() });
-    };
-    bundle.authenticate(&party.trust, now, limits).map_err(first)?.decode()
+) -> Result<(Authenticated<OmsClaim>, BTreeSet<String>), Reason> {
+    let bundle = UnverifiedBundle::parse(bytes, limits)?;
+    let sign_models = rules.parties.iter().filter(|party| party.may_sign.models());
+    let (payload, parties) =
+        party::authenticate(bundle, sign_models, now, limits).map_err(first)?;
+    Ok((payload.decode()?, ids(&parties)))
 }
 
 impl Signature {
@@ -337,9 +303,8 @@ impl Signature {
         limits: &Limits,
     ) -> Result<Authenticated<OmsClaim>, Failure> {
         let bytes = held.signature.signature(limits)?;
-        let bundle = UnverifiedBundle::parse(bytes.as_deref().unwrap_or_default(), limits)?;
-        let parties = signers(&bundle, rules, now, limits, |may| may.contains(MAY_SIGN_MODELS))?;
-        let claim = claim_of(bundle, rules, &parties, now, limits)?;
+        let bytes = bytes.as_deref().unwrap_or_default();
+        let (claim, _) = read_claim_of_model(bytes, rules, now, limits)?;
         if ModelDigests::of_claim(claim.value()) != Some(self.digests) {
             return Err(Fault::Changed { path: held.signature_place() }.into());
         }
@@ -353,22 +318,8 @@ fn read_claim(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<Stated, Reason> {
-    let known = signers(&bundle, rules, now, limits, |_| true)?;
-    let Some(first_known) = known.first().and_then(|index| rules.parties.get(*index)) else {
-        return Err(Reason::NotByAnyParty { method: bundle.material().method() });
-    };
-    let claim = bundle.authenticate(&first_known.trust, now, limits).map_err(first)?.statement()?;
-    let predicate = &claim.value().statement.predicate;
-    let (name, uri) = (predicate.name(), predicate.predicate_type());
-    let may = |index: &&usize| {
-        let party = rules.parties.get(**index);
-        party.is_some_and(|p| p.may_sign.contains(name) || p.may_sign.contains(uri))
-    };
-    let allowed: Vec<usize> = known.iter().filter(may).copied().collect();
-    if allowed.is_empty() {
-        return Err(Reason::MayNotSign { signer: first_known.id.clone(), what: name.to_owned() });
-    }
-    Ok(Stated { parties: ids(rules, &allowed), claim })
+    let (claim, parties) = party::statement(bundle, &rules.parties, now, limits).map_err(first)?;
+    Ok(Stated { parties: ids(&parties), claim })
 }
 
 fn first(refusal: Refusal) -> Reason {

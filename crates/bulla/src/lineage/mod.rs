@@ -30,7 +30,7 @@ use serde_json::Value;
 pub use evidence::{Files, Held, Stated, Stored, counting};
 pub use look::resource_uri;
 
-pub use rules::{Builder, Level, MAY_SIGN_MODELS, Party, Rules, Unverified, Verifier};
+pub use rules::{Builder, Level, Rules, Unverified, Verifier};
 
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;

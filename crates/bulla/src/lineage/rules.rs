@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::{Serialize, Serializer};
 
-use crate::trust::Trust;
-
-/// What a party may sign to count as the signer of a model.
-pub const MAY_SIGN_MODELS: &str = "oms";
+use crate::party::Party;
 
 /// The rules of a walk. Nobody is believed who is not named here.
 #[derive(Debug, Clone)]
@@ -58,28 +55,6 @@ pub enum Unverified {
     Deny,
     /// It is told.
     Allow,
-}
-
-/// Somebody who signs: one key of theirs, one authority, one set of identities.
-#[derive(Debug, Clone)]
-pub struct Party {
-    /// Who they are. Several entries may be of the same party.
-    pub id: String,
-    /// What their signatures are checked by.
-    pub trust: Trust,
-    /// When their signatures count: from the first, and before the second.
-    pub valid: (Option<Timestamp>, Option<Timestamp>),
-    /// What they may sign: names of predicates, or predicate types. `oms` is the signature of a model.
-    pub may_sign: BTreeSet<String>,
-}
-
-impl Party {
-    /// Whether a signature of that time counts.
-    #[must_use]
-    pub fn counts_at(&self, at: Timestamp) -> bool {
-        let (from, until) = self.valid;
-        from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until)
-    }
 }
 
 /// A platform that builds, and who signs for it.

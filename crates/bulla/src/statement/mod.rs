@@ -96,6 +96,10 @@ impl Predicate {
         }
     }
 
+    /// The short names, of the kinds that have one.
+    pub const NAMES: [&str; 6] =
+        ["provenance", "dataset", "evaluation", "test-result", "release", "vsa"];
+
     /// What policies call it: a short name, or the predicate type of a kind that has none.
     #[must_use]
     pub fn name(&self) -> &str {

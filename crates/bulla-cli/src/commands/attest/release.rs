@@ -1,8 +1,9 @@
 //! `bulla attest release`
 
-use bulla::lineage::{Held, Party, Rules, counting};
+use bulla::lineage::{Held, Rules, counting};
+use bulla::party::{MaySign, Party};
 use bulla::statement::release::{ListedClaim, Release};
-use bulla::{Predicate, Printable, Trust};
+use bulla::{Predicate, Printable};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -48,13 +49,7 @@ fn listed(
         None => Rules::new(Vec::new()),
     };
     if let Some(own) = desk.own_key() {
-        let names = ["provenance", "dataset", "evaluation", "test-result", "vsa"];
-        rules.parties.push(Party {
-            id: "you".to_owned(),
-            trust: Trust::keys(vec![own.clone()])?,
-            valid: (None, None),
-            may_sign: names.iter().map(|name| (*name).to_owned()).collect(),
-        });
+        rules.parties.push(Party::of_key("you", own.clone(), MaySign::Anything)?);
     }
     let held = Held::local(&arguments.about.model)?;
     let (stated, passed_over) = counting(vec![held], &rules, Timestamp::now(), &desk.limits)?;

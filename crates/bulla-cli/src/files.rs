@@ -1,7 +1,6 @@
 //! Files that the user names.
 
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bulla::{Fault, ModelPath, Printable};
@@ -9,35 +8,9 @@ use zeroize::Zeroizing;
 
 use crate::problem::Problem;
 
-/// Reads a file up to a limit, plus one byte so that the reader of its contents can tell.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
-    let fault = |e| Fault::io("read", path, e);
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(fault)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
-    Ok(bytes)
-}
-
-/// Reads a file that nobody named: only if it is a regular one, for a FIFO would wait for ever.
-/// `None` if there is nothing.
+/// Reads a file that nobody named; `None` if there is nothing.
 pub(crate) fn read_found(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
-    let fault = |e| Fault::io("read", path, e);
-    match std::fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(fault(e)),
-        Ok(what) if !what.is_file() => {
-            return Err(fault(std::io::Error::other("it is not a regular file")));
-        }
-        Ok(_) => {}
-    }
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .map_err(fault)?;
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
-    Ok(Some(bytes))
+    bulla::read_found(path, limit, bulla::Links::Follow)
 }
 
 /// Reads text with a secret in it.

@@ -17,7 +17,7 @@ use clap::{Args, ValueHint};
 use crate::arguments::WorkArguments;
 use crate::files;
 use crate::keys::KeyReference;
-use crate::problem::Problem;
+use crate::problem::{Problem, Verdict};
 use crate::ui::Ui;
 
 /// Whose signatures of models and data are believed.
@@ -137,7 +137,7 @@ impl Believed {
         path: &Path,
         limits: &Limits,
     ) -> Result<ResourceDescriptor, Problem> {
-        let bytes = files::read(path, limits.bundle_bytes)?;
+        let bytes = bulla::read_named(path, limits.bundle_bytes)?;
         let about = |failure: Failure| Problem::about(path.display().to_string(), failure);
         self.verify(
             &bytes,
@@ -298,20 +298,38 @@ impl Inputs<'_> {
     }
 }
 
-/// A small file by the SHA-256 of its bytes.
+/// A file by the SHA-256 of its bytes.
 pub(crate) fn file(path: &Path) -> Result<ResourceDescriptor, Problem> {
-    use std::io::Read as _;
-    let fault = |e| bulla::Fault::io("read", path, e);
-    let mut file = std::fs::File::open(path).map_err(fault)?;
-    let mut hasher = HashAlgorithm::Sha256.hasher();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(fault)? {
-            0 => break,
-            read => hasher.update(buffer.get(..read).unwrap_or_default()),
-        }
+    let mut file = Hashing::open(path)?;
+    std::io::copy(&mut file, &mut std::io::sink())
+        .map_err(|e| bulla::Fault::io("read", path, e))?;
+    Ok(file.descriptor(path))
+}
+
+/// A file that is hashed as it is read: what was looked at is then what is named.
+pub(crate) struct Hashing {
+    file: std::fs::File,
+    hasher: bulla::Hasher,
+}
+
+impl Hashing {
+    pub(crate) fn open(path: &Path) -> Result<Self, bulla::Fault> {
+        let file = std::fs::File::open(path).map_err(|e| bulla::Fault::io("open", path, e))?;
+        Ok(Self { file, hasher: HashAlgorithm::Sha256.hasher() })
     }
-    Ok(ResourceDescriptor::of_file(&path.to_string_lossy(), &hasher.finish()))
+
+    /// Names what was read; that has to be all of it.
+    pub(crate) fn descriptor(self, path: &Path) -> ResourceDescriptor {
+        ResourceDescriptor::of_file(&path.to_string_lossy(), &self.hasher.finish())
+    }
+}
+
+impl std::io::Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.hasher.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
 }
 
 fn is_by_others(problem: &Problem) -> bool {
@@ -381,13 +399,15 @@ impl Unchanged {
                 before.path == after.path && after.identity.is_unchanged_since(&before.identity)
             };
             if before.len() != after.len() || !before.iter().zip(&after).all(same) {
-                return Err(Problem::usage(
-                    format!(
-                        "{} changed while the command ran: nothing was signed, for what went in is not known",
-                        Printable(&place.to_string_lossy())
-                    ),
-                    "keep what a training reads apart from what it writes",
-                ));
+                return Err(Problem::Reasons {
+                    what: place.display().to_string(),
+                    verdict: Verdict::CouldNotTell,
+                    reasons: vec![(
+                        "changed",
+                        "it changed while the command ran: nothing was signed, for what went in is not known".into(),
+                    )],
+                    hints: vec!["keep what a training reads apart from what it writes".into()],
+                });
             }
         }
         Ok(())

@@ -125,7 +125,7 @@ pub(crate) fn certificates(
 ) -> Result<Vec<Certificate>, Problem> {
     let mut certificates = Vec::new();
     for path in paths {
-        let bytes = files::read(path, limits.pem_bytes)?;
+        let bytes = bulla::read_named(path, limits.pem_bytes)?;
         let problem = |fault: Fault| Problem::about(path.display().to_string(), fault);
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             problem(Fault::Key {

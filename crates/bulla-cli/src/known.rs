@@ -93,7 +93,7 @@ impl PartialsArguments {
         let limit = limits.bundle_bytes.saturating_mul(2);
         for path in &self.from_partials {
             let part = path.display().to_string();
-            let bytes = files::read(path, limit)?;
+            let bytes = bulla::read_named(path, limit)?;
             if bytes.len() as u64 > limit {
                 reasons.push(Reason::TooLarge { what: "partial manifest", limit });
                 continue;

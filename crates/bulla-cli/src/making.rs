@@ -16,7 +16,8 @@ use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::inputs::{file, with_role};
+use crate::commands::attest::evaluation::{METRICS_BYTES, parse_metrics};
+use crate::inputs::{Hashing, with_role};
 use crate::problem::Problem;
 use crate::ui::Ui;
 
@@ -207,10 +208,12 @@ impl MakingArguments {
 
 /// A training log, with its head.
 fn log(path: &Path) -> Result<ResourceDescriptor, Problem> {
-    let opened = std::fs::File::open(path).map_err(|e| bulla::Fault::io("open", path, e))?;
-    let report =
-        training_log::verify(BufReader::new(opened), None).map_err(|error| of_log(path, &error))?;
-    Ok(file(path)?
+    let mut opened = BufReader::new(Hashing::open(path)?);
+    let report = training_log::verify(&mut opened, None).map_err(|error| of_log(path, &error))?;
+    // It was read to its end, or it would not be whole.
+    Ok(opened
+        .into_inner()
+        .descriptor(path)
         .annotated("role", "training-log")
         .annotated("head", report.head.to_string())
         .annotated("lines", report.head.lines))
@@ -221,7 +224,7 @@ pub(crate) fn of_log(path: &Path, error: &training_log::LogError) -> Problem {
     use crate::problem::Verdict;
     use std::error::Error as _;
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    Problem::Log {
+    Problem::Reasons {
         what: path.display().to_string(),
         verdict: match error {
             training_log::LogError::Broken { .. } | training_log::LogError::NotTheHead { .. } => {
@@ -236,14 +239,17 @@ pub(crate) fn of_log(path: &Path, error: &training_log::LogError) -> Problem {
 
 /// Numbers that were measured; the file's digest, and the numbers themselves.
 fn evaluation(path: &Path) -> Result<ResourceDescriptor, Problem> {
-    let metrics = crate::commands::attest::evaluation::read_metrics(path)?;
+    let bytes = bulla::read_named(path, METRICS_BYTES)?;
+    let descriptor =
+        ResourceDescriptor::of_file(&path.to_string_lossy(), &bulla::Digest::sha256(&bytes));
+    let metrics = parse_metrics(path, &bytes)?;
     // One name may stand for several tasks and splits.
     let named = metrics.into_iter().map(|metric| {
         let parts = [Some(metric.name), metric.task, metric.split];
         let name = parts.into_iter().flatten().collect::<Vec<_>>().join(" / ");
         (name, Value::from(metric.value))
     });
-    let descriptor = file(path)?.annotated("role", "evaluation-results");
+    let descriptor = descriptor.annotated("role", "evaluation-results");
     Ok(descriptor.annotated("metrics", named.collect::<serde_json::Map<_, _>>()))
 }
 

@@ -49,8 +49,13 @@ pub(crate) enum Problem {
     Usage { message: String, hint: String },
     /// About one of the files that were named, which is shown in front.
     About { what: String, failure: Failure },
-    /// About a log, which has reasons of its own.
-    Log { what: String, verdict: Verdict, reasons: Vec<(&'static str, String)>, hints: Vec<String> },
+    /// About what has reasons of its own: a log, a conversion.
+    Reasons {
+        what: String,
+        verdict: Verdict,
+        reasons: Vec<(&'static str, String)>,
+        hints: Vec<String>,
+    },
     /// A service that cannot be run.
     Service { message: String, hint: String },
     /// Anything else.

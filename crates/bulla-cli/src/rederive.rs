@@ -49,7 +49,7 @@ pub(crate) fn check(
     parent: Place<'_>,
     child: Place<'_>,
 ) -> Result<Result<(), Vec<String>>, Problem> {
-    compare(conversion, parent, child).map_err(|error| Problem::Log {
+    compare(conversion, parent, child).map_err(|error| Problem::Reasons {
         what: "doing the conversion again".to_owned(),
         verdict: Verdict::CouldNotTell,
         reasons: vec![(error.code(), error.to_string())],

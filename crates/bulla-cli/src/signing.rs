@@ -1,6 +1,6 @@
 //! Who signs: the flags of every command that signs.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use bulla::report::{EvidenceReport, SignedByReport};
 use bulla::sign::{Signed, ToSign};
 use bulla::{
     Certificate, CertificateSigner, Fault, IdentityRule, KeySigner, Limits, PublicKey, Signer,
-    SigstoreRoot, Trust,
+    SigstoreRoot, Trust, UnverifiedBundle,
 };
 use bulla_signers::{
     Client, Interaction, Keyless, Log, RekorVersion, Services, Token, TokenSource, WithLog,
@@ -19,11 +19,13 @@ use clap::{Args, ValueEnum, ValueHint};
 use zeroize::Zeroizing;
 
 use crate::arguments::PasswordArguments;
-use crate::files;
 use crate::keys::{self, KeyReference};
 use crate::problem::Problem;
 use crate::trust::{RootArguments, split_trust_config};
 use crate::ui::Ui;
+
+/// What is left of a certificate's minutes has to be enough for one signature, its log entry and its timestamps.
+const SIGNING_TIME: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 /// A key, a key with a certificate, or an identity; and what others are to say about the signature.
 #[derive(Debug, Args)]
@@ -109,7 +111,8 @@ pub(crate) struct Identity<'a> {
     token: TokenSource,
     agreed: bool,
     ui: &'a Ui,
-    certificate: OnceCell<Certificate>,
+    /// Tokens are good for one certificate, and a certificate for several signatures, while it lasts.
+    keyless: RefCell<Option<Keyless>>,
 }
 
 impl SignerArguments {
@@ -167,12 +170,12 @@ impl SignerArguments {
         let root = self.root.read(limits, ui)?;
         let services = match (&self.signing_config, &self.root.trust_config) {
             (Some(path), _) => {
-                let bytes = files::read(path, limits.trusted_root_bytes)?;
+                let bytes = bulla::read_named(path, limits.trusted_root_bytes)?;
                 let text = String::from_utf8_lossy(&bytes);
                 Services::from_json(&path.display().to_string(), &text, rekor)?
             }
             (None, Some(path)) => {
-                let bytes = files::read(path, limits.trusted_root_bytes)?;
+                let bytes = bulla::read_named(path, limits.trusted_root_bytes)?;
                 let (_, config) = split_trust_config(path, &bytes)?;
                 Services::from_json(&path.display().to_string(), &config, rekor)?
             }
@@ -211,7 +214,7 @@ impl SignerArguments {
             token,
             agreed: self.yes,
             ui,
-            certificate: OnceCell::new(),
+            keyless: RefCell::new(None),
         })
     }
 }
@@ -224,11 +227,27 @@ impl TheSigner<'_> {
         }
     }
 
-    /// Who signed, for the report; what an instance answered is checked as every verifier will check it, before
-    /// anything is written.
+    /// Who signed a model or a statement, for the report; what an instance answered is checked as every verifier will
+    /// check it, before anything is written.
     pub(crate) fn signed_by(
         &self,
-        key: &bulla::PublicKey,
+        key: &PublicKey,
+        bundle: &[u8],
+        limits: &Limits,
+    ) -> Result<(SignedByReport, Vec<EvidenceReport>), Problem> {
+        self.signed_by_as(key, |trust| {
+            let now = jiff::Timestamp::now();
+            let checked =
+                UnverifiedBundle::parse(bundle, limits)?.authenticate(trust, now, limits)?;
+            let signed_by = bulla::report::signed_by(checked.signed_by(), checked.checked_at());
+            Ok((signed_by, bulla::report::evidence(checked.times(), checked.records())))
+        })
+    }
+
+    /// The same for any signature, by its own check.
+    pub(crate) fn signed_by_as(
+        &self,
+        key: &PublicKey,
         verify: impl FnOnce(&Trust) -> Result<(SignedByReport, Vec<EvidenceReport>), bulla::Failure>,
     ) -> Result<(SignedByReport, Vec<EvidenceReport>), Problem> {
         match self {
@@ -256,7 +275,9 @@ impl TheSigner<'_> {
     pub(crate) fn certificate(&self) -> Option<CertificateDescription> {
         match self {
             Self::Key(with) => with.certificate.clone(),
-            Self::Identity(identity) => identity.certificate.get().map(CertificateDescription::of),
+            Self::Identity(identity) => {
+                identity.certificate().as_ref().map(CertificateDescription::of)
+            }
         }
     }
 
@@ -269,10 +290,10 @@ impl TheSigner<'_> {
     }
 
     /// The certificate of an identity, PEM.
-    pub(crate) fn identity_certificate(&self) -> Option<&Certificate> {
+    pub(crate) fn identity_certificate(&self) -> Option<Certificate> {
         match self {
             Self::Key(..) => None,
-            Self::Identity(identity) => identity.certificate.get(),
+            Self::Identity(identity) => identity.certificate(),
         }
     }
 }
@@ -290,10 +311,27 @@ fn not_held(failure: bulla::Failure, url: &str) -> Problem {
 }
 
 impl Identity<'_> {
+    fn certificate(&self) -> Option<Certificate> {
+        self.keyless.borrow().as_ref().map(|keyless| keyless.certificate().clone())
+    }
+
+    /// Shows what is about to be published, to be agreed to.
+    fn agree(&self, identity: &str, provider: &str, what: ToSign<'_>) -> Result<(), Fault> {
+        let logs: Vec<&str> = self.services.logs.iter().map(|log| log.url.as_str()).collect();
+        let shown = format!(
+            "  identity   {}\n  vouched by {}\n  signs      a statement or file with SHA-256 {}\n  in         {}\n",
+            bulla::Printable(identity),
+            bulla::Printable(provider),
+            what.sha256().to_hex(),
+            logs.get(..self.services.logs_wanted).unwrap_or(&logs).join(", "),
+        );
+        self.ui.agree(self.agreed, &shown)
+    }
+
     /// Exactly the identity in the certificate.
     fn trust(&self) -> Result<Trust, Fault> {
         let broken = Fault::Bug { what: "there is no certificate to check" };
-        let Some(certificate) = self.certificate.get() else { return Err(broken) };
+        let Some(certificate) = self.certificate() else { return Err(broken) };
         let (Some(name), Some(provider)) =
             (certificate.names().first(), certificate.identity_provider())
         else {
@@ -305,24 +343,29 @@ impl Identity<'_> {
 
 impl Signer for Identity<'_> {
     fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault> {
-        let provider = self.services.identity_provider.as_deref();
-        let token = Token::get(&self.token, &self.client, provider, self.ui)?;
-        let logs: Vec<&str> = self.services.logs.iter().map(|log| log.url.as_str()).collect();
-        let shown = format!(
-            "  identity   {}\n  vouched by {}\n  signs      a statement or file with SHA-256 {}\n  in         {}\n",
-            bulla::Printable(token.identity()),
-            bulla::Printable(token.provider()),
-            what.sha256().to_hex(),
-            logs.get(..self.services.logs_wanted).unwrap_or(&logs).join(", "),
-        );
-        self.ui.agree(self.agreed, &shown)?;
-        let authorities = &self.services.certificate_authorities;
-        let keyless = Keyless::certify(&self.client, authorities, &token)?;
-        drop(token);
-        let _ = self.certificate.set(keyless.certificate().clone());
+        let mut keyless = self.keyless.borrow_mut();
+        let still_good = keyless.take().filter(|keyless| {
+            let (_, until) = keyless.certificate().validity();
+            until.duration_since(jiff::Timestamp::now()) >= SIGNING_TIME
+        });
+        let keyless = keyless.insert(match still_good {
+            Some(keyless) => {
+                let certificate = keyless.certificate();
+                let name = certificate.names().first().map(ToString::to_string);
+                let provider = certificate.identity_provider().unwrap_or_default();
+                self.agree(&name.unwrap_or_default(), provider, what)?;
+                keyless
+            }
+            None => {
+                let provider = self.services.identity_provider.as_deref();
+                let token = Token::get(&self.token, &self.client, provider, self.ui)?;
+                self.agree(token.identity(), token.provider(), what)?;
+                Keyless::certify(&self.client, &self.services.certificate_authorities, &token)?
+            }
+        });
         let Services { logs, logs_wanted, timestamp_authorities, timestamps_wanted, .. } =
             self.services.clone();
-        let signer = WithLog::new(keyless, self.client.clone(), logs, logs_wanted);
+        let signer = WithLog::new(&*keyless, self.client.clone(), logs, logs_wanted);
         let client = self.client.clone();
         WithTimestamps::new(signer, client, timestamp_authorities, timestamps_wanted).sign(what)
     }

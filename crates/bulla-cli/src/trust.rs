@@ -8,7 +8,6 @@ use bulla::{
 use bulla_signers::{RekorVersion, Repository, Services, Updated};
 use clap::{Args, ValueHint};
 
-use crate::files;
 use crate::keys::{self, KeyReference};
 use crate::problem::Problem;
 use crate::ui::Ui;
@@ -78,7 +77,7 @@ impl RootArguments {
             return read_root(path, limits);
         }
         if let Some(path) = &self.trust_config {
-            let bytes = files::read(path, limits.trusted_root_bytes)?;
+            let bytes = bulla::read_named(path, limits.trusted_root_bytes)?;
             let (root, _) = split_trust_config(path, &bytes)?;
             return Ok(SigstoreRoot::from_json(
                 &path.display().to_string(),
@@ -140,7 +139,7 @@ pub(crate) fn cache_directory() -> Option<PathBuf> {
 }
 
 fn read_root(path: &Path, limits: &Limits) -> Result<SigstoreRoot, Problem> {
-    let bytes = files::read(path, limits.trusted_root_bytes)?;
+    let bytes = bulla::read_named(path, limits.trusted_root_bytes)?;
     Ok(SigstoreRoot::from_json(&path.display().to_string(), &bytes, limits)?)
 }
 

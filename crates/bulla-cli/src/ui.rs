@@ -277,7 +277,7 @@ impl Ui {
                 let (_, reports, hints) = failure_report(failure);
                 (Some(what), verdict_of(failure), reports, hints)
             }
-            Problem::Log { what, verdict, reasons, hints } => {
+            Problem::Reasons { what, verdict, reasons, hints } => {
                 let report = |(code, message): &(&'static str, String)| ReasonReport {
                     code,
                     ..ReasonReport::usage(message)

@@ -11,7 +11,7 @@ use bulla::party::{MaySign, Party};
 use bulla::text::time;
 use bulla::{
     Certificate, ClaimRule, Digest, Embedded, Fault, IdentityRule, Limits, PublicKey, SignerName,
-    SigstoreRoot, Trust,
+    SigstoreRoot, Trust, read_named,
 };
 use serde::Deserialize;
 
@@ -133,7 +133,7 @@ impl Reader<'_> {
         }
         let beside = self.path.parent().unwrap_or_else(|| Path::new("."));
         let file = beside.join(given);
-        let bytes = read_up_to(&file, limit)?;
+        let bytes = read_named(&file, limit)?;
         is_pinned(&bytes).map_err(|why| self.fault(format!("{what}: {given} {why}")))?;
         String::from_utf8(bytes).map_err(|_| self.fault(format!("{what}: {given} is not text")))
     }
@@ -354,14 +354,4 @@ fn read_may_sign(names: &[String]) -> Result<MaySign, String> {
         }
     }
     Ok(MaySign::only(names))
-}
-
-/// Reads a regular file, up to a limit.
-pub(crate) fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
-    use std::io::Read as _;
-    let fault = |e| Fault::io("read", path, e);
-    let file = std::fs::File::open(path).map_err(fault)?;
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
-    Ok(bytes)
 }

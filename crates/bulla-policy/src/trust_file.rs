@@ -7,10 +7,10 @@ use std::path::Path;
 
 use bulla::jiff::SignedDuration;
 use bulla::lineage::{Builder, Level, Rules, Unverified, Verifier};
-use bulla::{Digest, Fault, HashAlgorithm, Limits};
+use bulla::{Digest, Fault, HashAlgorithm, Limits, read_named};
 use serde::Deserialize;
 
-use crate::authorities::{Authority, Reader, TrustSection, read_up_to};
+use crate::authorities::{Authority, Reader, TrustSection};
 use crate::yaml;
 
 /// The deepest chain that a trust file can ask for.
@@ -94,7 +94,7 @@ impl TrustFile {
     /// [`Fault::TrustFile`] says what is wrong with it, and in which line if it is no such YAML; [`Fault::Io`] when it, or a file that
     /// it names, cannot be read.
     pub fn read(path: &Path, limits: &Limits) -> Result<Self, Fault> {
-        let bytes = read_up_to(path, yaml::DOCUMENT_BYTES)?;
+        let bytes = read_named(path, yaml::DOCUMENT_BYTES)?;
         let document: Document = yaml::read(path, &bytes)?;
         let parties =
             Reader { path, limits }.parties(&document.trust, &document.signing_authorities)?;

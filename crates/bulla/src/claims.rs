@@ -7,7 +7,6 @@
 //! It lies in the model, where the model's signature leaves it out; else beside it, as `MODEL.claims.jsonl`.
 
 use std::fs::File;
-use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ use crate::bundle::UnverifiedBundle;
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
 use crate::model::CLAIMS_NAME;
-use crate::store::{Access, Existing, store};
+use crate::store::{Access, Existing, Links, read_found, regular_contents, store};
 
 /// Lines of a `claims.jsonl`.
 #[derive(Debug, Default)]
@@ -70,24 +69,9 @@ impl ClaimsFile {
     /// # Errors
     /// [`Fault::Io`] when it is there and cannot be read, or is no regular file.
     pub fn read(path: &Path, limits: &Limits) -> Result<Self, Fault> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(Self::default()),
-            opened => opened.map_err(|e| Fault::io("read", path, e.into()))?,
-        };
-        Ok(Self::parse(&contents(file.into(), path, limits)?, limits))
+        let bytes = read_found(path, limits.claims_bytes, Links::Refuse)?;
+        Ok(bytes.map(|bytes| Self::parse(&bytes, limits)).unwrap_or_default())
     }
-}
-
-/// Reads an open file, up to one byte more than the limit.
-fn contents(file: File, path: &Path, limits: &Limits) -> Result<Vec<u8>, Fault> {
-    let fault = |e| Fault::io("read", path, e);
-    if !file.metadata().map_err(fault)?.is_file() {
-        return Err(fault(io::Error::other("it is not a regular file")));
-    }
-    let mut bytes = Vec::new();
-    file.take(limits.claims_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
-    Ok(bytes)
 }
 
 /// Where the claims about a model are. In a directory whose signature leaves them out, or that has no signature yet
@@ -144,7 +128,7 @@ pub fn append(path: &Path, bundle: &[u8], limits: &Limits) -> Result<(), Fault> 
         }
     };
     let copy = file.try_clone().map_err(|e| Fault::io("read", path, e))?;
-    let mut bytes = contents(copy, path, limits)?;
+    let mut bytes = regular_contents(copy, path, limits.claims_bytes)?;
     if !bytes.is_empty() && !bytes.ends_with(b"\n") {
         bytes.push(b'\n');
     }

@@ -78,7 +78,7 @@ pub use sign::{CertificateSigner, KeySigner, Signer};
 pub use statement::model::ModelDigests;
 pub use statement::oms::{Compatibility, OmsClaim};
 pub use statement::{Attestation, Predicate, Statement};
-pub use store::{Access, Existing, store};
+pub use store::{Access, Existing, Links, read_found, read_named, store};
 pub use text::Printable;
 pub use trust::{
     BlobSource, Certificate, ClaimRule, Claims, Embedded, FileHashes, FileToSign, IdentityRule,

@@ -92,6 +92,16 @@ pub trait Signer {
     }
 }
 
+impl<S: Signer + ?Sized> Signer for &S {
+    fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault> {
+        (**self).sign(what)
+    }
+
+    fn algorithm(&self) -> Option<KeyAlgorithm> {
+        (**self).algorithm()
+    }
+}
+
 impl<S: Signer + ?Sized> Signer for Box<S> {
     fn sign(&self, what: ToSign<'_>) -> Result<Signed, Fault> {
         (**self).sign(what)

@@ -1,4 +1,4 @@
-//! Files that are there in full or not at all.
+//! Small files: read up to a limit; written in full or not at all.
 //!
 //! A new file is written without a name, synced, and then given its name in one step; an existing
 //! one is replaced by a rename. A crash, a full disk or a kill leaves what was there before. A link
@@ -7,7 +7,7 @@
 //! one, named `.NAME.….tmp`.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,56 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Fault;
+
+/// What to do with a link at a file's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Read what it leads to.
+    Follow,
+    /// Refuse it.
+    Refuse,
+}
+
+/// Reads a file that somebody named, of any kind, up to a limit and one byte more: so that whoever reads the contents can tell.
+///
+/// # Errors
+/// [`Fault::Io`].
+pub fn read_named(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
+    let file = File::open(path).map_err(|e| Fault::io("read", path, e))?;
+    contents(file, path, limit)
+}
+
+/// Reads a file that nobody named, likewise: only if it is a regular one, for a FIFO would wait for ever. `None` if there is nothing.
+///
+/// # Errors
+/// [`Fault::Io`].
+pub fn read_found(path: &Path, limit: u64, links: Links) -> Result<Option<Vec<u8>>, Fault> {
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if links == Links::Refuse {
+        flags |= OFlags::NOFOLLOW;
+    }
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(Fault::io("read", path, e.into())),
+        Ok(file) => regular_contents(file.into(), path, limit).map(Some),
+    }
+}
+
+/// Reads an open file, if it is a regular one.
+pub(crate) fn regular_contents(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
+    let fault = |e| Fault::io("read", path, e);
+    if !file.metadata().map_err(fault)?.is_file() {
+        return Err(fault(io::Error::other("it is not a regular file")));
+    }
+    contents(file, path, limit)
+}
+
+fn contents(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|e| Fault::io("read", path, e))?;
+    Ok(bytes)
+}
 
 /// Who may read a stored file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

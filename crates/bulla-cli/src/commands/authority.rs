@@ -331,7 +331,7 @@ fn rotate(arguments: &Rotate, ui: &Ui) -> Outcome {
 
 fn tls(certificate: &Path, key: &Path) -> Result<server::RustlsConfig, Problem> {
     const LARGEST: u64 = 1 << 20;
-    let certificates = files::read(certificate, LARGEST)?;
+    let certificates = bulla::read_named(certificate, LARGEST)?;
     let secret = files::read_secret(key, LARGEST)?;
     server::tls(&certificates, &secret).map_err(|e| {
         let what = format!("{} and {}", certificate.display(), key.display());

@@ -209,7 +209,7 @@ fn sign(arguments: &Sign, ui: &Ui) -> Outcome {
     let signer = arguments.signer.signer(&limits, ui)?;
     let signed = blob::sign(&source, signer.as_signer(), &limits)
         .map_err(|failure| Problem::about(source.name.clone(), failure))?;
-    let (signed_by, evidence) = signer.signed_by(&signed.key, |trust| {
+    let (signed_by, evidence) = signer.signed_by_as(&signed.key, |trust| {
         let read = UnverifiedFileSignature::parse(&signed.bundle, None, &limits)?;
         let now = jiff::Timestamp::now();
         // The digest that was signed is the one to check: the file is not read again.
@@ -278,7 +278,7 @@ fn verify(arguments: &Verify, ui: &Ui) -> Outcome {
     let trust = arguments.trust.trust(&limits, ui)?;
     let digest = digest_given(&arguments.file)?;
     let bytes = match &arguments.signature {
-        Some(path) => files::read(path, limits.bundle_bytes)?,
+        Some(path) => bulla::read_named(path, limits.bundle_bytes)?,
         None if digest.is_some() => {
             return Err(Problem::usage(
                 "there is no file beside which its signature could be",
@@ -288,7 +288,7 @@ fn verify(arguments: &Verify, ui: &Ui) -> Outcome {
         None => found_signature(&arguments.file, &limits)?,
     };
     let certificate = match &arguments.certificate {
-        Some(path) => Some(files::read(path, limits.pem_bytes)?),
+        Some(path) => Some(bulla::read_named(path, limits.pem_bytes)?),
         None => None,
     };
     let source = NamedFile::new(&arguments.file);

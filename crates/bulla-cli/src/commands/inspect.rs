@@ -50,8 +50,8 @@ struct Report<'a> {
     verdict: &'static str,
     #[serde(flatten)]
     description: Option<&'a Description>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claims: Option<&'a ClaimsDescription>,
+    #[serde(skip_serializing_if = "<[Claims]>::is_empty")]
+    claims: &'a [Claims],
     /// Whether the lineage stands, with `--trust`.
     #[serde(skip_serializing_if = "Option::is_none")]
     stands: Option<bool>,
@@ -63,7 +63,16 @@ struct Found {
     stands: Option<bool>,
     description: Option<Description>,
     shown: String,
-    claims: Option<(ClaimsDescription, String)>,
+    /// In both places in which they may be.
+    claims: Vec<Claims>,
+}
+
+/// A file of statements.
+#[derive(Debug, Serialize)]
+struct Claims {
+    file: String,
+    #[serde(flatten)]
+    said: ClaimsDescription,
 }
 
 /// A model's signature and claims.
@@ -82,18 +91,17 @@ fn of_model(arguments: &Arguments, limits: &Limits, ui: &Ui) -> Result<Found, Pr
             Some(walked.lineage)
         }
     };
-    let mut claims = None;
+    let mut claims = Vec::new();
     for place in claims_paths(model) {
         let file = ClaimsFile::read(&place, limits)?;
         if !file.bundles.is_empty() || !file.broken.is_empty() {
-            let described = ClaimsDescription::of(&file, lineage.as_ref());
-            claims = Some((described, place.display().to_string()));
-            break;
+            let said = ClaimsDescription::of(&file, lineage.as_ref());
+            claims.push(Claims { file: place.display().to_string(), said });
         }
     }
     let description = bytes.map(|bytes| describe(&bytes, limits)).transpose();
     let description = description.map_err(|failure| Problem::about(shown.clone(), failure))?;
-    if description.is_none() && claims.is_none() {
+    if description.is_none() && claims.is_empty() {
         return Err(Reason::NoSignature { path: shown }.into());
     }
     let stands = lineage.map(|lineage| lineage.stands);
@@ -104,19 +112,15 @@ fn of_model(arguments: &Arguments, limits: &Limits, ui: &Ui) -> Result<Found, Pr
 fn of_file(arguments: &Arguments, limits: &Limits) -> Result<Found, Problem> {
     let path = &arguments.file;
     let shown = path.display().to_string();
-    let bytes = files::read(path, limits.bundle_bytes.max(limits.claims_bytes))?;
+    let bytes = bulla::read_named(path, limits.bundle_bytes.max(limits.claims_bytes))?;
     if path.extension().is_some_and(|extension| extension == "jsonl") {
-        let claims = ClaimsDescription::of(&ClaimsFile::parse(&bytes, limits), None);
-        return Ok(Found {
-            stands: None,
-            description: None,
-            shown: shown.clone(),
-            claims: Some((claims, shown)),
-        });
+        let said = ClaimsDescription::of(&ClaimsFile::parse(&bytes, limits), None);
+        let claims = vec![Claims { file: shown.clone(), said }];
+        return Ok(Found { stands: None, description: None, shown, claims });
     }
     let description = describe(&bytes, limits);
     let description = description.map_err(|failure| Problem::about(shown.clone(), failure))?;
-    Ok(Found { stands: None, description: Some(description), shown, claims: None })
+    Ok(Found { stands: None, description: Some(description), shown, claims: Vec::new() })
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
@@ -143,7 +147,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         command: "inspect",
         verdict: "not-verified",
         description: description.as_ref(),
-        claims: claims.as_ref().map(|(claims, _)| claims),
+        claims,
         stands: *stands,
     };
     let verbose = ui.is_verbose();
@@ -152,13 +156,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             writeln!(out, "{} (not verified)", Printable(shown))?;
             show(out, description, verbose)?;
         }
-        if let Some((claims, place)) = claims {
+        for Claims { file, said } in claims {
             let how = match arguments.trust {
                 Some(_) => "(proved or claimed)",
                 None => "(not verified)",
             };
-            writeln!(out, "{} {how}", Printable(place))?;
-            show_claims(out, claims, verbose)?;
+            writeln!(out, "{} {how}", Printable(file))?;
+            show_claims(out, said, verbose)?;
         }
         Ok(())
     })?;

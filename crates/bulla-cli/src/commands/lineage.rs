@@ -70,6 +70,13 @@ enum Format {
     Html,
 }
 
+impl Format {
+    /// Whether standard output is the same with `--json`.
+    fn is_with_json(self) -> bool {
+        matches!(self, Self::Tree | Self::Json)
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   bulla lineage deployed --trust trust.yaml
@@ -139,6 +146,12 @@ fn parent_of(model: &Path) -> Option<PathBuf> {
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    if ui.is_json() && arguments.output.is_none() && !arguments.format.is_with_json() {
+        return Err(Problem::usage(
+            "--json and --format both say what is written to standard output",
+            "leave one of them out, or write the drawing to a file with --output",
+        ));
+    }
     let limits = arguments.work.limits();
     let Walked { lineage, .. } =
         arguments.chain.walk(&arguments.trust, &arguments.model, &limits, &arguments.work, ui)?;

@@ -12,7 +12,7 @@ use bulla::{
 };
 use bulla_provenance::run::{Log, Run, RunError, VARIABLE, describe};
 use bulla_provenance::training_log::{Head, Writer};
-use clap::{Args, ValueHint};
+use clap::{Arg, Args, ValueHint};
 use jiff::Timestamp;
 
 use super::attest::SignArguments;
@@ -30,16 +30,16 @@ use crate::ui::Ui;
 /// provenance is added, if the command succeeds; then its exit code is that of 'bulla run'. While it runs, it can write metrics to a training log:
 /// one JSON object a line, into the file that BULLA_TRAINING_LOG names.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(only_with_output))]
 pub(crate) struct Arguments {
     /// The model that the command writes, a directory or file, to be signed if it succeeds [default: only the log is written]
     #[arg(long, short, value_name = "MODEL", alias = "model", value_hint = ValueHint::AnyPath)]
     output: Option<PathBuf>,
     /// What is done [default: with one base model finetune, with several merge]
-    #[arg(long, value_name = "KIND", requires = "output")]
+    #[arg(long, value_name = "KIND")]
     kind: Option<MadeBy>,
     /// That it is a conversion, and of which name: reshard, f32-to-f16, gguf, …
-    #[arg(long, value_name = "NAME", requires = "output", conflicts_with = "kind")]
+    #[arg(long, value_name = "NAME", conflicts_with = "kind")]
     conversion: Option<String>,
     /// The model that it begins with: the path of a signed copy, or a URI with digests
     /// ('pkg:huggingface/org/name@revision#oms:HEX,oms-manifest-v1:HEX'); may be repeated for a merge
@@ -68,6 +68,14 @@ Examples:
   bulla run --output made2 --base-model base --key signer.key -- sh train.sh made2
   bulla run --log run.jsonl -- sh train.sh";
 
+/// Without a model nothing is signed: what is about signing would do nothing, and is refused.
+fn only_with_output(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "output" | "log" | "record_arguments" | "command" => flag,
+        _ => flag.requires("output"),
+    }
+}
+
 /// What the flags say is done.
 fn kind(arguments: &Arguments) -> Result<Kind, Problem> {
     let bases = arguments.base_model.len();
@@ -94,9 +102,10 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let Some(model) = &arguments.output else {
         let log = arguments.log.clone().unwrap_or_else(|| PathBuf::from("training.jsonl"));
         return match watch(arguments, &log, ui)? {
-            Ended::Well { head, .. } => {
+            Ended::Well(ran) => {
                 ui.note(&format!(
-                    "nothing was signed, for no --output was named; the log has the head {head}"
+                    "nothing was signed, for no --output was named; the log has the head {}",
+                    ran.head
                 ));
                 Ok(Verdict::Yes)
             }
@@ -145,11 +154,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let environment = arguments.making.environment(ui);
     arguments.making.check(Making::new(kind, all.clone()), environment.as_ref())?;
 
-    let Ended::Well { started, finished, recorded, .. } = (match watch(arguments, &log_path, ui)? {
+    let ran = match watch(arguments, &log_path, ui)? {
+        Ended::Well(ran) => ran,
         Ended::Otherwise(code) => return Ok(Verdict::Command(code)),
-        well => well,
-    }) else {
-        return Err(bulla::Fault::Bug { what: "a command ended in no way" }.into());
     };
     before.check(&desk.limits)?;
     if there.is_some_and(|there| there.check(&desk.limits).is_ok()) {
@@ -164,9 +171,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 
     let looked = seal(arguments, model, &desk, ui)?;
     let mut making = Making::new(kind, all);
-    making.command = recorded;
+    making.command = ran.command;
     making.hyperparameters.clone_from(&arguments.data.hyperparameters);
-    (making.started, making.finished) = (Some(started), Some(finished));
+    (making.started, making.finished) = (Some(ran.started), Some(ran.finished));
     making.logs.push(log_path);
     making.conversion = arguments.conversion.clone().map(Into::into);
     let provenance = arguments.making.provenance(making, environment.as_ref())?;
@@ -175,14 +182,19 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 
 /// How a command ended.
 enum Ended {
-    Well {
-        started: Timestamp,
-        finished: Timestamp,
-        recorded: Vec<String>,
-        head: Head,
-    },
+    Well(Ran),
     /// With this exit code; why has been said.
     Otherwise(u8),
+}
+
+/// A command that succeeded.
+struct Ran {
+    started: Timestamp,
+    finished: Timestamp,
+    /// What is recorded of it.
+    command: Vec<String>,
+    /// Of its log.
+    head: Head,
 }
 
 /// Runs the command, and keeps its log.
@@ -263,7 +275,7 @@ fn watch(arguments: &Arguments, log_path: &Path, ui: &Ui) -> Result<Ended, Probl
         ));
         return Ok(Ended::Otherwise(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
     }
-    Ok(Ended::Well { started, finished, recorded, head })
+    Ok(Ended::Well(Ran { started, finished, command: recorded, head }))
 }
 
 /// Signs what the command wrote.
@@ -283,13 +295,14 @@ fn seal(
         &source,
         &recipe,
         Compatibility::Specification,
-        desk.signer(),
+        desk.signer().as_signer(),
         Known::Nothing,
         &desk.limits,
         desk.work().work(&bar),
     )
     .map_err(about)?;
     drop(bar);
+    desk.signer().signed_by(&signed.key, &signed.bundle, &desk.limits)?;
     bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
     ui.note(&format!("signed: {}", Printable(&output.to_string_lossy())));
     Ok(Looked {

@@ -142,13 +142,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     )
     .map_err(|failure| Problem::about(model.display().to_string(), failure))?;
     drop(bar);
-    let (signed_by, evidence) = signer.signed_by(&signed.key, |trust| {
-        let now = jiff::Timestamp::now();
-        let read = bulla::UnverifiedBundle::parse(&signed.bundle, &limits)?;
-        let checked = read.authenticate(trust, now, &limits)?;
-        let signed_by = bulla::report::signed_by(checked.signed_by(), checked.checked_at());
-        Ok((signed_by, bulla::report::evidence(checked.times(), checked.records())))
-    })?;
+    let (signed_by, evidence) = signer.signed_by(&signed.key, &signed.bundle, &limits)?;
 
     if to_stdout {
         use std::io::Write as _;

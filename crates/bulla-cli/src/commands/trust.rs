@@ -93,7 +93,7 @@ fn update(arguments: &Update, limits: &Limits, ui: &Ui) -> Outcome {
     })?;
     let repository = match (&arguments.url, &arguments.root) {
         (Some(url), Some(root)) => {
-            Repository::custom(url, &files::read(root, limits.trusted_root_bytes)?, &cache)
+            Repository::custom(url, &bulla::read_named(root, limits.trusted_root_bytes)?, &cache)
         }
         _ => Repository::sigstore(arguments.staging, &cache),
     };

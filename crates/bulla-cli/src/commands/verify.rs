@@ -170,7 +170,7 @@ enum SignatureLayout {
 fn found(arguments: &Arguments, model: &Path, limits: &Limits) -> Result<FoundSignature, Problem> {
     let limit = limits.bundle_bytes;
     let (path, bytes) = match &arguments.signature {
-        Some(path) => (path.clone(), Some(files::read(path, limit)?)),
+        Some(path) => (path.clone(), Some(bulla::read_named(path, limit)?)),
         None => {
             let path = files::signature_of(model);
             let bytes = files::read_found(&path, limit)?;

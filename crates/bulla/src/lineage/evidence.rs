@@ -19,6 +19,7 @@ use crate::party::{self, Party};
 use crate::statement::Attestation;
 use crate::statement::model::ModelDigests;
 use crate::statement::oms::{Dialect, OmsClaim};
+use crate::store::{Links, read_found};
 use crate::verify::Authenticated;
 
 /// A place where something is known of a model.
@@ -55,7 +56,9 @@ impl Stored {
     fn signature(&self, limits: &Limits) -> Result<Option<Cow<'_, [u8]>>, Fault> {
         Ok(match self {
             Self::Nowhere => None,
-            Self::Local(path) => super::local::read(path, limits.bundle_bytes)?.map(Cow::Owned),
+            Self::Local(path) => {
+                read_found(path, limits.bundle_bytes, Links::Follow)?.map(Cow::Owned)
+            }
             Self::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
         })
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::evidence::{Files, Held, Stored};
@@ -116,25 +114,4 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// Reads a signature file, up to one byte more than the limit; `None` if there is none.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Fault> {
-    let fault = |e| Fault::io("read", path, e);
-    let opened = fs::OpenOptions::new()
-        .read(true)
-        // A FIFO would wait for ever.
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path);
-    let file = match opened {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-        opened => opened.map_err(fault)?,
-    };
-    if !file.metadata().map_err(fault)?.is_file() {
-        return Err(fault(io::Error::other("it is not a regular file")));
-    }
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fault)?;
-    Ok(Some(bytes))
 }

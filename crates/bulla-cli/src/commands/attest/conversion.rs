@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             };
             let child = (model.as_path(), &looked.recipe.ignore);
             crate::rederive::check(conversion, (base, &ignored), child)?.map_err(
-                |differences| Problem::Log {
+                |differences| Problem::Reasons {
                     what: model.display().to_string(),
                     verdict: crate::problem::Verdict::No,
                     reasons: differences.into_iter().map(|d| ("not-rederived", d)).collect(),

@@ -8,12 +8,11 @@ use bulla::{Predicate, Printable};
 use clap::{Args, ValueHint};
 
 use super::AboutArguments;
-use crate::files;
 use crate::problem::{Outcome, Problem};
 use crate::ui::Ui;
 
 /// Bytes of a file with metrics.
-const METRICS_BYTES: u64 = 4 << 20;
+pub(crate) const METRICS_BYTES: u64 = 4 << 20;
 
 /// Say what was measured of a model: numbers
 #[derive(Debug, Args)]
@@ -50,8 +49,8 @@ fn metric(text: &str) -> Result<Metric, String> {
     Ok(Metric { name: name.to_owned(), value, ..Metric::default() })
 }
 
-/// Reads a file of metrics.
-pub(crate) fn read_metrics(path: &Path) -> Result<Vec<Metric>, Problem> {
+/// The metrics in a file that was read.
+pub(crate) fn parse_metrics(path: &Path, bytes: &[u8]) -> Result<Vec<Metric>, Problem> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
     enum Document {
@@ -59,7 +58,6 @@ pub(crate) fn read_metrics(path: &Path) -> Result<Vec<Metric>, Problem> {
         Whole { metrics: Vec<Metric> },
         Flat(std::collections::BTreeMap<String, f64>),
     }
-    let bytes = files::read(path, METRICS_BYTES)?;
     let usage = |why: String| {
         Problem::usage(
             format!("{}: {why}", Printable(&path.to_string_lossy())),
@@ -70,7 +68,7 @@ pub(crate) fn read_metrics(path: &Path) -> Result<Vec<Metric>, Problem> {
         return Err(usage(format!("it is larger than {METRICS_BYTES} bytes")));
     }
     let document: serde_json::Value =
-        bulla::json::read_any(&bytes).map_err(|why| usage(format!("it is no JSON: {why}")))?;
+        bulla::json::read_any(bytes).map_err(|why| usage(format!("it is no JSON: {why}")))?;
     let document: Document = serde_json::from_value(document)
         .map_err(|_| usage("it holds something else than names with numbers".into()))?;
     let metrics = match document {
@@ -90,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let mut metrics = arguments.metric.clone();
     metrics.iter_mut().for_each(|metric| metric.task.clone_from(&arguments.task));
     if let Some(path) = &arguments.file {
-        metrics.extend(read_metrics(path)?);
+        metrics.extend(parse_metrics(path, &bulla::read_named(path, METRICS_BYTES)?)?);
     }
     let desk = arguments.about.add.desk(ui)?;
     let model = &arguments.about.model;

@@ -120,8 +120,7 @@ struct Report {
     signed_by: SignedByReport,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     evidence: Vec<EvidenceReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claims: Option<String>,
+    claims: String,
 }
 
 impl AddArguments {
@@ -159,8 +158,8 @@ impl Desk<'_> {
         &self.arguments.work
     }
 
-    pub(crate) fn signer(&self) -> &dyn bulla::Signer {
-        self.signer.as_signer()
+    pub(crate) fn signer(&self) -> &TheSigner<'_> {
+        &self.signer
     }
 
     /// The signer's own key, if it is a bare one.
@@ -224,13 +223,7 @@ impl Desk<'_> {
     ) -> Outcome {
         let limits = &self.limits;
         let sealed = bulla::sign::attest(statement, self.signer.as_signer(), limits)?;
-        let (signed_by, evidence) = self.signer.signed_by(&sealed.key, |trust| {
-            let now = jiff::Timestamp::now();
-            let read = bulla::UnverifiedBundle::parse(&sealed.bundle, limits)?;
-            let checked = read.authenticate(trust, now, limits)?;
-            let signed_by = bulla::report::signed_by(checked.signed_by(), checked.checked_at());
-            Ok((signed_by, bulla::report::evidence(checked.times(), checked.records())))
-        })?;
+        let (signed_by, evidence) = self.signer.signed_by(&sealed.key, &sealed.bundle, limits)?;
         let place = match self.output {
             Some(path) if path == Path::new("-") => {
                 use std::io::Write as _;
@@ -259,7 +252,7 @@ impl Desk<'_> {
             subject: statement.subject.clone(),
             signed_by,
             evidence,
-            claims: Some(place.display().to_string()),
+            claims: place.display().to_string(),
         };
         self.ui.result(&report, |out| {
             let name = statement.subject.first().map(ResourceDescriptor::label).unwrap_or_default();

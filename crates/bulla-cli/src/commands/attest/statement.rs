@@ -8,7 +8,6 @@ use bulla::{ModelDigests, Predicate, Printable, Statement};
 use clap::{Args, ValueHint};
 
 use super::AboutArguments;
-use crate::files;
 use crate::problem::{Outcome, Problem};
 use crate::ui::Ui;
 
@@ -36,7 +35,7 @@ Examples:
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let desk = arguments.about.add.desk(ui)?;
     let limit = desk.limits.claim_bytes as u64;
-    let bytes = files::read(&arguments.file, limit)?;
+    let bytes = bulla::read_named(&arguments.file, limit)?;
     let shown = Printable(&arguments.file.to_string_lossy()).to_string();
     let usage = |why: String, hint: &str| Problem::usage(format!("{shown}: {why}"), hint);
     if bytes.len() as u64 > limit {

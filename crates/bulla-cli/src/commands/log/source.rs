@@ -47,7 +47,7 @@ impl LogArguments {
         let mut logs = Vec::new();
         for key in &self.key {
             let text = if Path::new(key).exists() || !key.contains('+') {
-                let bytes = files::read(Path::new(key), MAX_KEY)?;
+                let bytes = bulla::read_named(Path::new(key), MAX_KEY)?;
                 String::from_utf8_lossy(&bytes).into_owned()
             } else {
                 key.clone()
@@ -56,7 +56,7 @@ impl LogArguments {
             logs.push(log.map_err(|error| unusable(key, &error))?);
         }
         if let Some(path) = &self.trusted_root {
-            let json = files::read(path, MAX_TRUSTED_ROOT)?;
+            let json = bulla::read_named(path, MAX_TRUSTED_ROOT)?;
             let shown = path.to_string_lossy();
             logs.extend(trust::trusted_root(&json).map_err(|error| unusable(&shown, &error))?);
         }
@@ -78,7 +78,7 @@ impl LogArguments {
         let file = File::open(path).map_err(fault)?;
         file.take(64).read_to_end(&mut beginning).map_err(fault)?;
         if Proof::is_one(&beginning) {
-            let bytes = files::read(path, audit::export::MAX_PROOF)?;
+            let bytes = bulla::read_named(path, audit::export::MAX_PROOF)?;
             let proof = Proof::parse(&bytes).map_err(|what| {
                 let reason = ("proof", format!("it is not a proof: {what}"));
                 self.refused(vec![reason], vec!["get it again from where it was exported".into()])
@@ -128,18 +128,23 @@ impl LogArguments {
     }
 
     fn refused(&self, reasons: Vec<Reason>, hints: Vec<String>) -> Problem {
-        Problem::Log { what: self.log.clone(), verdict: Verdict::No, reasons, hints }
+        Problem::Reasons { what: self.log.clone(), verdict: Verdict::No, reasons, hints }
     }
 
     fn could_not_tell(&self, reason: Reason, hint: Option<String>) -> Problem {
         let (verdict, reasons) = (Verdict::CouldNotTell, vec![reason]);
-        Problem::Log { what: self.log.clone(), verdict, reasons, hints: hint.into_iter().collect() }
+        Problem::Reasons {
+            what: self.log.clone(),
+            verdict,
+            reasons,
+            hints: hint.into_iter().collect(),
+        }
     }
 }
 
 /// A key or trusted root that cannot be used: nothing can be told with it.
 fn unusable(what: &str, error: &NoteError) -> Problem {
-    Problem::Log {
+    Problem::Reasons {
         what: what.to_owned(),
         verdict: Verdict::CouldNotTell,
         reasons: vec![("key", error.to_string())],
@@ -173,7 +178,7 @@ impl StateArguments {
         let Some(note) = files::read_found(path, MAX_NOTE)? else { return Ok(None) };
         audit::remembered(&note, keys).map(Some).map_err(|error| {
             let hint = "if the log has a new key, begin anew with another file".to_owned();
-            Problem::Log {
+            Problem::Reasons {
                 what: path.to_string_lossy().into_owned(),
                 verdict: Verdict::No,
                 reasons: vec![("state", error.to_string())],

@@ -80,6 +80,12 @@ impl Issued {
         &self.pem
     }
 
+    /// Its private key as PEM.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// Its private key.
     #[must_use]
     pub fn key_pair(&self) -> KeyPair {

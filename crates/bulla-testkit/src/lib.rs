@@ -5,6 +5,8 @@
 
 pub mod authority;
 pub mod bundles;
+#[cfg(feature = "authority")]
+pub mod issuer;
 pub mod models;
 #[cfg(feature = "authority")]
 pub mod sigstore;

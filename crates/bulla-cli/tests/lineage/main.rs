@@ -4,6 +4,7 @@
 
 mod chains;
 mod drawings;
+mod parties;
 mod runs;
 mod shown;
 mod statements;

@@ -1,7 +1,5 @@
 //! What `bulla inspect` shows of claims, and what is gathered of a machine.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::story::{FOLDERS, Story, text};
@@ -71,26 +69,7 @@ fn what_is_gathered_and_what_never_is() {
     story.write("ana/base/weights.bin", b"w");
     story.yes("sign ana/base --key ana/ana.key");
     story.write("code/train.py", b"print()");
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
-            .args(arguments)
-            .current_dir(story.path("code"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    git(&["init", "--quiet"]);
-    git(&[
-        "remote",
-        "add",
-        "origin",
-        "https://user:hunter2@git.example/org/train.git?token=hunter3",
-    ]);
-    git(&["add", "."]);
-    git(&["commit", "--quiet", "-m", "first"]);
-    let commit = git(&["rev-parse", "HEAD"]);
+    let commit = story.git("code");
     let environment = [
         ("GITHUB_ACTIONS", "true"),
         ("GITHUB_SERVER_URL", "https://github.com"),
@@ -118,7 +97,7 @@ fn what_is_gathered_and_what_never_is() {
     assert!(!made.to_string().contains("hunter"), "{made:#}");
     let source = &made["buildDefinition"]["resolvedDependencies"][0];
     assert_eq!(source["digest"]["gitCommit"], commit.as_str());
-    assert_eq!(source["uri"], "git+https://git.example/org/train.git");
+    assert_eq!(source["uri"], "git+https://github.com/org/train.git");
     let parameters = &made["buildDefinition"]["externalParameters"];
     assert_eq!(parameters["source"]["dirty"], false);
     assert!(text(&parameters["pipeline"]).contains("org/train/.github/workflows/train.yml"));

@@ -112,6 +112,26 @@ impl Story {
         command
     }
 
+    /// Makes a folder a git repository with one commit, which it returns. Its remote has secrets.
+    pub(crate) fn git(&self, folder: &str) -> String {
+        let git = |arguments: &[&str]| {
+            let output = Command::new("git")
+                .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
+                .args(arguments)
+                .current_dir(self.path(folder))
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        git(&["init", "--quiet"]);
+        let remote = "https://user:hunter2@github.com/org/train.git?token=hunter3";
+        git(&["remote", "add", "origin", remote]);
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", "first"]);
+        git(&["rev-parse", "HEAD"])
+    }
+
     pub(crate) fn output(&self, line: &str) -> Output {
         self.command(line).output().unwrap()
     }

@@ -125,3 +125,26 @@ fn both_places_of_claims() {
         shown["claims"].as_array().unwrap().iter().map(|file| text(&file["file"])).collect();
     assert_eq!(files, ["ben/tuned/claims.jsonl", "ben/tuned.claims.jsonl"]);
 }
+
+/// The image that a training ran in, as it is said: only a digest says which.
+#[test]
+fn a_container_image_that_is_named() {
+    let story = Story::empty();
+    story.write("ana/base/weights.bin", b"w");
+    story.yes("sign ana/base --key ana/ana.key");
+    let attest = "attest provenance ana/base --kind pretrain --key ana/ana.key";
+    let hex = "5".repeat(64);
+    story.yes(&format!("{attest} --container-image registry.example/train:1@sha256:{hex}"));
+    let shown = story.json("inspect ana/base", 0);
+    let made = &shown["claims"][0]["statements"][0]["predicate"]["buildDefinition"];
+    let image = &made["resolvedDependencies"][0];
+    assert_eq!(image["annotations"]["role"], "container-image");
+    assert_eq!(image["digest"]["sha256"], hex.as_str());
+    assert!(text(&image["name"]).starts_with("registry.example/train"), "{image}");
+    story.yes(&format!("{attest} --container-image registry.example/train:1"));
+    let shown = story.json("inspect ana/base", 0);
+    let made = &shown["claims"][0]["statements"][1]["predicate"]["buildDefinition"];
+    assert!(made["resolvedDependencies"].as_array().is_none_or(Vec::is_empty), "{made}");
+    let image = &made["internalParameters"]["bulla_container"]["image"];
+    assert_eq!(text(image), "registry.example/train:1");
+}

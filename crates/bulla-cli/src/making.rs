@@ -41,7 +41,7 @@ pub(crate) struct MakingArguments {
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     source: PathBuf,
     /// The container image that it ran in: NAME@sha256:HEX [default: what can be found out]
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "no_environment")]
     container_image: Option<String>,
     /// Which Python packages are recorded, with their versions
     #[arg(long, value_name = "WHICH", default_value = "frameworks")]
@@ -96,9 +96,15 @@ impl Making {
 
 impl MakingArguments {
     /// What this machine knows of itself: before a run, for the run may change it.
-    pub(crate) fn environment(&self, ui: &Ui) -> Option<Environment> {
+    pub(crate) fn environment(&self, ui: &Ui) -> Result<Option<Environment>, Problem> {
+        if !self.source.is_dir() {
+            return Err(Problem::usage(
+                format!("{} is no directory", Printable(&self.source.to_string_lossy())),
+                "name the directory of the code with --source",
+            ));
+        }
         if self.no_environment {
-            return None;
+            return Ok(None);
         }
         let mut sources = Sources::machine(std::env::vars_os());
         sources.source_directory = Some(self.source.clone());
@@ -114,7 +120,14 @@ impl MakingArguments {
                 ui.note(&format!("{}: {}", note.about, Printable(&note.text)));
             }
         }
-        Some(environment)
+        let image = environment.container.as_ref().and_then(|found| found.image.as_ref());
+        if let (Some(given), None) = (&self.container_image, image) {
+            return Err(Problem::usage(
+                format!("{} is no name of an image, or holds a secret", Printable(given)),
+                "give it as NAME@sha256:HEX to --container-image",
+            ));
+        }
+        Ok(Some(environment))
     }
 
     /// Puts everything in its place.

@@ -151,7 +151,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         all.extend(inputs.model(Role::BaseModel, base)?);
     }
     all.extend(inputs.all(&arguments.data)?);
-    let environment = arguments.making.environment(ui);
+    let environment = arguments.making.environment(ui)?;
     arguments.making.check(Making::new(kind, all.clone()), environment.as_ref())?;
 
     let ran = match watch(arguments, &log_path, ui)? {

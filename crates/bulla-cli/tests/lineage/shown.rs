@@ -148,3 +148,21 @@ fn a_container_image_that_is_named() {
     let image = &made["internalParameters"]["bulla_container"]["image"];
     assert_eq!(text(image), "registry.example/train:1");
 }
+
+#[test]
+fn what_is_said_of_the_machine_is_not_dropped() {
+    let story = Story::empty();
+    story.write("ana/base/weights.bin", b"w");
+    story.yes("sign ana/base --key ana/ana.key");
+    for (flags, words) in [
+        ("--container-image x@sha256:zz", "is no name of an image"),
+        ("--container-image x --no-environment", "cannot be used with"),
+        ("--source nowhere", "is no directory"),
+    ] {
+        let attest =
+            format!("attest provenance ana/base --kind pretrain --key ana/ana.key {flags}");
+        let said = story.says(&attest, 2);
+        assert!(said.contains(words), "{flags}: {said}");
+    }
+    assert!(!story.path("ana/base/claims.jsonl").exists());
+}

@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     for index in &arguments.retrieval_index {
         all.extend(inputs.data(Role::RetrievalIndex, index)?);
     }
-    let environment = arguments.making.environment(ui);
+    let environment = arguments.making.environment(ui)?;
     let making = Making::new(Kind::Compose, all);
     let provenance = arguments.making.provenance(making, environment.as_ref())?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))

@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
             Printable(&arguments.conversion)
         )),
     }
-    let environment = arguments.making.environment(ui);
+    let environment = arguments.making.environment(ui)?;
     let mut making = Making::new(Kind::Convert, inputs);
     making.conversion = Some(arguments.conversion.clone().into());
     let provenance = arguments.making.provenance(making, environment.as_ref())?;

@@ -106,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         all.extend(inputs.model(Role::BaseModel, base)?);
     }
     all.extend(inputs.all(&arguments.data)?);
-    let environment = arguments.making.environment(ui);
+    let environment = arguments.making.environment(ui)?;
     let mut making = Making::new(kind, all);
     making.hyperparameters.clone_from(&arguments.data.hyperparameters);
     let provenance = arguments.making.provenance(making, environment.as_ref())?;

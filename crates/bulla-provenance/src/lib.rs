@@ -17,7 +17,6 @@
 
 pub mod environment;
 pub mod run;
-mod text;
 pub mod training_log;
 
 use bulla::json;

@@ -52,14 +52,24 @@ pub struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Rust's own escapes leave what is invisible and counts as a letter.
+        let quoted = |text: &str| Printable(&format!("{text:?}")).to_string();
         match self.0.char_indices().nth(QUOTED_CHARS) {
             Some((end, _)) => {
-                let beginning = self.0.get(..end).unwrap_or_default();
-                write!(f, "{beginning:?}… ({} bytes)", self.0.len())
+                let beginning = quoted(self.0.get(..end).unwrap_or_default());
+                write!(f, "{beginning}… ({} bytes)", self.0.len())
             }
-            None => write!(f, "{:?}", self.0),
+            None => f.write_str(&quoted(self.0)),
         }
     }
+}
+
+/// Whether all that a text does is to show itself, each character by itself: nothing that acts on a terminal,
+/// nothing that reorders, hides or changes other text.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    let shows = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().count() == 1;
+    text.chars().all(|c| shows(c) && !acts_on_a_terminal(c))
 }
 
 /// The system's words without Rust's "(os error 2)".
@@ -139,6 +149,29 @@ mod tests {
         assert_eq!(Printable("naïve 模型 🦙").to_string(), "naïve 模型 🦙");
         assert_eq!(Quoted("模型").to_string(), "\"模型\"");
         assert!(Quoted(&"x".repeat(1000)).to_string().ends_with("… (1000 bytes)"));
+    }
+
+    #[test]
+    fn text_that_acts_is_not_plain_and_is_quoted() {
+        // The last two are letters to Rust, and blank to the eye.
+        for hostile in [
+            "a\nb",
+            "\u{1b}[31m",
+            "\u{9b}31m",
+            "a\u{202e}b",
+            "a\u{200b}b",
+            "\0",
+            "\u{2028}",
+            "a\u{3164}b",
+            "a\u{2800}b",
+        ] {
+            assert!(!is_plain(hostile), "{hostile:?}");
+            assert!(is_plain(&Quoted(hostile).to_string()), "{hostile:?}");
+        }
+        for good in ["loss", "val/loss@5", "naïve 模型 🦙", r#"it's "quoted" \"#] {
+            assert!(is_plain(good), "{good:?}");
+        }
+        assert!(Quoted(&"x".repeat(5000)).to_string().len() < QUOTED_CHARS + 30);
     }
 
     #[test]

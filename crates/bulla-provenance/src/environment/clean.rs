@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::text::is_plain;
+use bulla::text::is_plain;
 
 /// Bytes of a value that is recorded.
 const VALUE_BYTES: usize = 1024;

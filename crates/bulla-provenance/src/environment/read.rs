@@ -39,7 +39,7 @@ pub(super) fn word(path: &Path) -> Option<String> {
 /// Somebody else's short text, if it is one.
 pub(super) fn shown(text: &str) -> Option<String> {
     let text = text.trim();
-    let good = !text.is_empty() && text.len() <= 200 && crate::text::is_plain(text);
+    let good = !text.is_empty() && text.len() <= 200 && bulla::text::is_plain(text);
     good.then(|| text.to_owned())
 }
 

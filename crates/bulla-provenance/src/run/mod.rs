@@ -38,12 +38,12 @@ use std::process::{Command, ExitStatus};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use bulla::text::{Quoted, io_words};
 use jiff::Timestamp;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use serde_json::{Map, Value};
 use wait4::Wait4 as _;
 
-use crate::text::{Quoted, io_words};
 use crate::training_log::{Entry, LogError, Writer};
 use channel::{Channel, Stop};
 pub use channel::{MESSAGE_BYTES, REFUSALS, Received};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use bulla::text::Quoted;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,7 +12,6 @@ use serde_json::{Map, Value};
 use super::entry::Entry;
 use super::error::Problem;
 use crate::json;
-use crate::text::Quoted;
 
 /// Bytes of one line, without its newline.
 pub const LINE_BYTES: usize = 1 << 20;

@@ -1,9 +1,8 @@
 //! What one line of a log says.
 
+use bulla::text::{Quoted, is_plain};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-use crate::text::{Quoted, is_plain};
 
 /// Bytes of the name of a metric, a checkpoint or an event.
 pub const NAME_BYTES: usize = 200;

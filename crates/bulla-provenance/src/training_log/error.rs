@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bulla::text::{Quoted, io_words};
+
 use super::chain::{Head, LINE_BYTES, LINES};
 use super::entry::Unfit;
-use crate::text::{Quoted, io_words};
 
 /// Why a log was not written or not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -284,33 +284,50 @@ fn make_cold(path: &Path) -> bool {
     cached(path) == 0
 }
 
+/// Measures a model twice with `work` sparing the page cache, first when nothing of it is in memory and then when
+/// all is. What is wrong with what is in memory afterwards, if anything is.
+#[cfg(target_os = "linux")]
+fn is_spared(model: &Path, work: Work<'_>) -> Result<(), String> {
+    let (big, small) = (model.join("big"), model.join("small"));
+    let check = |holds: bool, what: &str| {
+        holds.then_some(()).ok_or_else(|| format!("{what}: {} bytes are in memory", cached(&big)))
+    };
+    check(make_cold(&big) && make_cold(&small), "before")?;
+    measure(model, &Recipe::default(), work.spare_page_cache());
+    check(cached(&big) < 5_000_000, "what was read stayed")?;
+    check(cached(&small) == 0, "what was read of the small file stayed")?;
+
+    // What was there before stays: it is somebody's working set.
+    measure(model, &Recipe::default(), work);
+    let before = cached(&big);
+    check(before > 50_000_000, "what was read was not kept")?;
+    measure(model, &Recipe::default(), work.spare_page_cache());
+    // Most of it: the system may take some back at any time.
+    check(cached(&big) > before / 2, &format!("of {before} bytes in memory many were dropped"))
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn the_page_cache_is_spared_when_asked() {
+    // Whoever needs memory meanwhile has the system take it from these files. That goes by; what drops or keeps
+    // the wrong bytes does so in each attempt.
+    const ATTEMPTS: usize = 10;
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let model = folder.path().join("model");
-    let big = model.join("big");
-    let small = model.join("small");
     models::write(&model, &[("big", &vec![1; 150_000_000]), ("small", &[2; 30_000])]);
+    if !(0..ATTEMPTS).any(|_| make_cold(&model.join("big"))) {
+        eprintln!("this file system keeps everything in memory: nothing to see");
+        return;
+    }
     let mapper = Mapper::install().unwrap();
     let plain = Work::new(2.try_into().unwrap());
     for (way, work) in [("read", plain), ("mapped", plain.map_files(mapper))] {
-        if !make_cold(&big) {
-            eprintln!("this file system keeps everything in memory: nothing to see");
-            return;
+        let mut wrong = Vec::new();
+        while let Err(what) = is_spared(&model, work) {
+            wrong.push(what);
+            assert!(wrong.len() < ATTEMPTS, "{way}: {wrong:#?}");
+            std::thread::sleep(std::time::Duration::from_millis(300));
         }
-        assert!(make_cold(&small));
-        measure(&model, &Recipe::default(), work.spare_page_cache());
-        assert!(cached(&big) < 5_000_000, "{way}: {} bytes stayed", cached(&big));
-        assert_eq!(cached(&small), 0, "{way}");
-
-        // What was there before stays: it is somebody's working set.
-        measure(&model, &Recipe::default(), work);
-        let before = cached(&big);
-        assert!(before > 50_000_000, "{way}: {before} bytes are in memory");
-        measure(&model, &Recipe::default(), work.spare_page_cache());
-        // Most of it: the system may take some back at any time.
-        assert!(cached(&big) > before / 2, "{way}: what was in memory before was dropped");
     }
 }
 

@@ -11,7 +11,7 @@ use bulla::statement::provenance::{
     BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails,
 };
 use bulla_provenance::environment::{Environment, Packages, Sources, gather};
-use bulla_provenance::training_log;
+use bulla_provenance::training_log::{self, Head};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -76,7 +76,8 @@ pub(crate) struct Making {
     pub(crate) conversion: Option<Value>,
     pub(crate) started: Option<Timestamp>,
     pub(crate) finished: Option<Timestamp>,
-    pub(crate) logs: Vec<PathBuf>,
+    /// The log that was written of it, and its head.
+    pub(crate) log: Option<(PathBuf, Head)>,
 }
 
 impl Making {
@@ -89,7 +90,7 @@ impl Making {
             conversion: None,
             started: None,
             finished: None,
-            logs: Vec::new(),
+            log: None,
         }
     }
 }
@@ -136,7 +137,7 @@ impl MakingArguments {
         making: Making,
         environment: Option<&Environment>,
     ) -> Result<Provenance, Problem> {
-        let byproducts = self.byproducts(&making.logs)?;
+        let byproducts = self.byproducts(making.log.as_ref())?;
         Ok(self.put_together(making, environment, byproducts))
     }
 
@@ -207,10 +208,15 @@ impl MakingArguments {
         }
     }
 
-    fn byproducts(&self, logs: &[PathBuf]) -> Result<Vec<ResourceDescriptor>, Problem> {
+    fn byproducts(
+        &self,
+        written: Option<&(PathBuf, Head)>,
+    ) -> Result<Vec<ResourceDescriptor>, Problem> {
         let mut byproducts = Vec::new();
-        for path in logs.iter().chain(&self.training_log) {
-            byproducts.push(log(path)?);
+        let written = written.map(|(path, head)| (path, Some(head)));
+        let given = self.training_log.as_ref().map(|path| (path, None));
+        for (path, head) in written.into_iter().chain(given) {
+            byproducts.push(log(path, head)?);
         }
         for path in &self.evaluation {
             byproducts.push(evaluation(path)?);
@@ -219,10 +225,12 @@ impl MakingArguments {
     }
 }
 
-/// A training log, with its head.
-fn log(path: &Path) -> Result<ResourceDescriptor, Problem> {
+/// A training log, with its head. One that was just written has to be the one that is there: the training could have
+/// put another in its place.
+fn log(path: &Path, written: Option<&Head>) -> Result<ResourceDescriptor, Problem> {
     let mut opened = BufReader::new(Hashing::open(path)?);
-    let report = training_log::verify(&mut opened, None).map_err(|error| of_log(path, &error))?;
+    let report =
+        training_log::verify(&mut opened, written).map_err(|error| of_log(path, &error))?;
     // It was read to its end, or it would not be whole.
     Ok(opened
         .into_inner()
@@ -321,4 +329,46 @@ fn versions(environment: Option<&Environment>) -> BTreeMap<String, String> {
         packages.map(|package| (package.name.clone(), package.version.clone())).collect();
     versions.insert("bulla".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     versions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Write as _};
+    use std::os::fd::AsRawFd as _;
+
+    /// A file that can be read once: a second reading finds nothing.
+    fn once(contents: &[u8]) -> (PipeReader, PathBuf) {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(contents).unwrap();
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        (reader, path.into())
+    }
+
+    fn sha256(bytes: &[u8]) -> DigestSet {
+        DigestSet::from([("sha256".to_owned(), bulla::Digest::sha256(bytes).to_hex())])
+    }
+
+    /// What is signed as measured is what the digest is of, whoever writes to the file meanwhile.
+    #[test]
+    fn an_evaluation_that_is_hashed_in_another_reading() {
+        let numbers = br#"{"accuracy": 0.93}"#;
+        let (_open, path) = once(numbers);
+        let described = evaluation(&path).unwrap();
+        assert_eq!(described.digest, sha256(numbers));
+        assert_eq!(described.annotations["metrics"], serde_json::json!({ "accuracy": 0.93 }));
+    }
+
+    #[test]
+    fn a_log_that_is_hashed_in_another_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let head = training_log::Writer::create(&path, Timestamp::UNIX_EPOCH).unwrap();
+        let head = head.finish().unwrap();
+        let lines = std::fs::read(&path).unwrap();
+        let (_open, path) = once(&lines);
+        let described = log(&path, None).unwrap();
+        assert_eq!(described.digest, sha256(&lines));
+        assert_eq!(described.annotations["head"], head.to_string());
+    }
 }

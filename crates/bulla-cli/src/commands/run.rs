@@ -169,14 +169,14 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         ));
     }
 
-    let looked = seal(arguments, model, &desk, ui)?;
     let mut making = Making::new(kind, all);
     making.command = ran.command;
     making.hyperparameters.clone_from(&arguments.data.hyperparameters);
     (making.started, making.finished) = (Some(ran.started), Some(ran.finished));
-    making.logs.push(log_path);
+    making.log = Some((log_path, ran.head));
     making.conversion = arguments.conversion.clone().map(Into::into);
     let provenance = arguments.making.provenance(making, environment.as_ref())?;
+    let looked = seal(arguments, model, &desk, ui)?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
 }
 

@@ -60,6 +60,22 @@ fn a_run_that_fails_signs_nothing() {
     run("sh nothing.sh", 3);
 }
 
+/// A chain by itself is whole whoever wrote it: what is signed is the one that this run has written.
+#[test]
+fn a_log_that_the_training_put_in_its_place() {
+    let story = Story::new();
+    story.yes("run --log another.jsonl -- true");
+    story.write(
+        "forge.sh",
+        b"mkdir -p ben/made; echo w > ben/made/weights.bin; mv another.jsonl ben/made.training.jsonl",
+    );
+    let said =
+        story.says("run --output ben/made --kind pretrain --key ben/ben.key -- sh forge.sh", 1);
+    assert!(said.contains("the log is another"), "{said}");
+    assert!(!story.path("ben/made/model.sig").exists());
+    assert!(!story.path("ben/made/claims.jsonl").exists());
+}
+
 #[test]
 fn inputs_that_change_while_a_command_runs() {
     let story = Story::new();

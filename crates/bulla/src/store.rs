@@ -39,7 +39,7 @@ pub fn read_named(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// [`Fault::Io`].
 pub fn read_found(path: &Path, limit: u64, links: Links) -> Result<Option<Vec<u8>>, Fault> {
-    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
     }

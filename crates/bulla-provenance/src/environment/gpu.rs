@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Notes, Sources, find_program, program, read};
+use crate::json;
 
 const ABOUT: &str = "gpu";
 /// GPUs of one machine.
@@ -104,8 +105,8 @@ fn nvidia_driver(sources: &Sources) -> Option<String> {
 /// The toolkit's own word, or what NVIDIA's images set.
 fn cuda(sources: &Sources) -> Option<String> {
     let installed = || {
-        let text = read::text(&sources.at("usr/local/cuda/version.json"))?;
-        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let text = read::bytes(&sources.at("usr/local/cuda/version.json"), read::SMALL)?;
+        let value: serde_json::Value = json::read(&text).ok()?;
         value.get("cuda")?.get("version")?.as_str().map(str::to_owned)
     };
     let variable = || sources.variable("CUDA_VERSION").map(|text| text.trim().to_owned());

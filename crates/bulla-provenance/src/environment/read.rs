@@ -1,11 +1,7 @@
 //! Reading what is there, whatever it is.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
-
-use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 /// Bytes of a file below `/proc` and `/sys` that says one thing.
 pub(super) const SMALL: u64 = 64 << 10;
@@ -15,15 +11,7 @@ pub(super) const ENTRIES: usize = 20_000;
 /// The beginning of a regular file. Nothing for anything else, and for what cannot be read: a FIFO
 /// or a device in a file's place is not waited for.
 pub(super) fn bytes(path: &Path, cap: u64) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()?;
-    let stat = rustix::fs::fstat(&fd).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    File::from(fd).take(cap).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    bulla::read_found(path, cap, bulla::Links::Follow).ok()?
 }
 
 /// The beginning of a small text file; what is not UTF-8 in it is replaced.

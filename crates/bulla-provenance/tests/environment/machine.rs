@@ -89,6 +89,17 @@ fn nvidia_as_its_program_tells() {
     assert_eq!(gpus, [("NVIDIA A100-SXM4-80GB", Some(81_920 << 20), 2), ("NVIDIA T4", None, 1)]);
 }
 
+/// Readers that keep the first and the last of two equal keys would disagree.
+#[test]
+fn a_toolkit_of_two_versions() {
+    let machine = Machine::new();
+    machine.file(
+        "usr/local/cuda/version.json",
+        r#"{"cuda":{"version":"12.4.1"},"cuda":{"version":"11.8.0"}}"#,
+    );
+    assert_eq!(machine.gather().hardware.accelerators.cuda, None);
+}
+
 #[test]
 fn nvidia_without_its_program() {
     let mut machine = Machine::new();

@@ -153,7 +153,7 @@ pub fn gather(sources: &Sources) -> Environment {
     let os = machine::operating_system(sources, &mut notes);
     let hardware = machine::hardware(sources, &mut notes);
     let container = container::container(sources, &cleaner, &mut notes);
-    let packages = packages::packages(sources, &mut notes);
+    let packages = packages::packages(sources, &cleaner, &mut notes);
     Environment { git, ci, os, hardware, container, packages, notes: notes.0 }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::clean::Cleaner;
 use super::{Notes, Sources, find_program, read};
 
 const ABOUT: &str = "packages";
@@ -126,7 +127,7 @@ fn below(prefix: &Path, version: Option<&str>, found: &mut Vec<PathBuf>) {
     }
 }
 
-pub(super) fn packages(sources: &Sources, notes: &mut Notes) -> Vec<Package> {
+pub(super) fn packages(sources: &Sources, cleaner: &Cleaner, notes: &mut Notes) -> Vec<Package> {
     if sources.packages == Packages::None {
         return Vec::new();
     }
@@ -152,6 +153,10 @@ pub(super) fn packages(sources: &Sources, notes: &mut Notes) -> Vec<Package> {
                 continue;
             };
             if !wanted(sources.packages, &package.name) {
+                continue;
+            }
+            if ![&package.name, &package.version].iter().all(|text| cleaner.is_harmless(text)) {
+                notes.add(ABOUT, "a package was left out: its name or version holds a secret");
                 continue;
             }
             if found.len() >= PACKAGES {

@@ -1,5 +1,7 @@
 //! Python's packages.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -58,6 +60,93 @@ fn the_first_directory_wins() {
     install(&second, "torch", "1.0");
     machine.sources.python = Python::Directories(vec![first, second]);
     assert_eq!(listed(&machine), [("torch".to_owned(), "2.0".to_owned())]);
+}
+
+/// As it is found on a machine: an environment that is active, and nothing said of where packages are.
+#[test]
+fn frameworks_of_a_virtual_environment() {
+    let mut machine = Machine::new();
+    machine.sources.python = Python::Discover;
+    let environment = machine.path("venv");
+    let site = environment.join("lib/python3.12/site-packages");
+    install(&site, "torch", "2.3.1+cu121");
+    // Its description is longer than anybody reads.
+    let text = format!("Name: transformers\nVersion: 4.44.0\n\n{}", "x".repeat(1 << 20));
+    write(&site.join("transformers-4.44.0.dist-info/METADATA"), text);
+    install(&site, "internal-tool", "0.1");
+    write(&environment.join("pyvenv.cfg"), "home = /usr/bin\n");
+    machine.set(&[("VIRTUAL_ENV", environment.to_str().unwrap())]);
+    let found = [("torch", "2.3.1+cu121"), ("transformers", "4.44.0")];
+    assert_eq!(listed(&machine), found.map(|(n, v)| (n.to_owned(), v.to_owned())));
+    assert_eq!(machine.notes("packages"), "");
+    // One that is gone is no environment, and no reason to look elsewhere in its name.
+    machine.set(&[("VIRTUAL_ENV", "/no/such/environment"), ("PATH", "/no/such/programs")]);
+    assert!(listed(&machine).is_empty());
+    assert!(machine.notes("packages").contains("no Python was found"));
+}
+
+/// Installers link packages out of an environment into a cache, so links are followed; but only what is a
+/// package's metadata is taken from where they lead.
+#[test]
+fn metadata_that_leads_out_of_the_environment() {
+    let mut machine = Machine::new();
+    let site = site(&mut machine);
+    let cache = machine.path("cache");
+    install(&cache, "torch", "2.3.1");
+    install(&cache, "transformers", "4.44.0");
+    let link = |from: &Path, to: &str| {
+        std::fs::create_dir_all(site.join(to).parent().unwrap()).unwrap();
+        symlink(from, site.join(to)).unwrap();
+    };
+    link(&cache.join("torch-2.3.1.dist-info"), "torch-2.3.1.dist-info");
+    let metadata = cache.join("transformers-4.44.0.dist-info/METADATA");
+    link(&metadata, "transformers-4.44.0.dist-info/METADATA");
+    let secrets = machine.path("secrets");
+    write(
+        &secrets,
+        "[default]\naws_secret_access_key = S3CRET\npassword: S3CRET\nVersion: S3CRET\n",
+    );
+    link(&secrets, "numpy-1.dist-info/METADATA");
+    link(&secrets, "scipy-1.egg-info");
+    link(&machine.path("nowhere"), "pandas-1.dist-info");
+    assert_eq!(names(&machine), ["torch", "transformers"]);
+    assert!(machine.notes("packages").contains(": 3"), "{}", machine.notes("packages"));
+    assert!(!serde_json::to_string(&machine.gather()).unwrap().contains("S3CRET"));
+}
+
+/// A version has room for a token, and whoever builds packages has some at hand.
+#[test]
+fn a_version_with_a_secret_in_it() {
+    let mut machine = Machine::new();
+    let site = site(&mut machine);
+    install(&site, "numpy", "1.26.4");
+    install(&site, "torch", "2.3.1+correct.horse.battery");
+    install(&site, "jax", "ghp_0123456789abcdefghij");
+    machine.set(&[("INDEX_TOKEN", "correct.horse.battery")]);
+    assert_eq!(names(&machine), ["numpy"]);
+    assert!(machine.notes("packages").contains("holds a secret"));
+}
+
+#[test]
+fn names_that_are_none() {
+    let mut machine = Machine::new();
+    let site = site(&mut machine);
+    machine.sources.packages = Packages::All;
+    let bad = ["", "-torch", "torch-", "to rch", "../torch", "torch/x", "t\u{202e}orch", "tôrch"];
+    let long = "x".repeat(101);
+    for (i, name) in bad.into_iter().chain([long.as_str()]).enumerate() {
+        let text = format!("Name: {name}\nVersion: 1\n");
+        write(&site.join(format!("bad{i}-1.dist-info/METADATA")), text);
+    }
+    // Names of directories, which are any bytes.
+    for name in
+        [&b"torch\xff-1.dist-info"[..], b".dist-info", b"-1.dist-info", b"\x1b[31m.dist-info"]
+    {
+        std::fs::create_dir(site.join(OsStr::from_bytes(name))).unwrap();
+    }
+    install(&site, "torch", "2.3.1");
+    assert_eq!(names(&machine), ["torch"]);
+    assert!(machine.notes("packages").contains(": 12"), "{}", machine.notes("packages"));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bulla_provenance::environment::{Environment, Python, Sources, gather};
 
@@ -55,9 +55,12 @@ impl Machine {
     }
 
     pub(crate) fn program(&self, name: &str, script: &str) -> PathBuf {
-        let path = self.path(name);
-        write(&path, format!("#!/bin/sh\n{script}\n"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (text, path) = (self.path(&format!("{name}.text")), self.path(name));
+        write(&text, format!("#!/bin/sh\n{script}\n"));
+        // Copied by another process: what this one has open for writing, the children of other tests have open
+        // for a moment, too, and nobody can run it then.
+        let copied = Command::new("install").args(["-m", "755"]).args([&text, &path]).status();
+        assert!(copied.unwrap().success());
         path
     }
 }

@@ -247,7 +247,7 @@ fn programs_see_few_variables() {
 #[test]
 fn a_git_that_never_ends_or_never_stops() {
     let mut repository = Repository::new();
-    repository.machine.sources.patience = Duration::from_millis(300);
+    repository.machine.sources.patience = Duration::from_secs(2);
     let pid = repository.machine.path("pid");
     let endless = format!("sleep 1000 & echo $! > {}\nwait", pid.display());
     repository.machine.sources.git = repository.machine.program("slow-git", &endless);

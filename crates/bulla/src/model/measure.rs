@@ -241,18 +241,15 @@ impl Stream<'_> {
 
     /// Fills the buffer from where reading has come to.
     fn read(&mut self, source: &dyn ModelSource, buffer: &mut [u8]) -> Result<(), Fault> {
-        let mut filled = 0;
-        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            let at = self.at + filled as u64;
-            match self.file(source)?.read_at(room, at) {
-                Ok(0) => return Err(self.changed()),
-                Ok(got) => filled += got,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.fault(e)),
+        let at = self.at;
+        match self.file(source)?.read_exact_at(buffer, at) {
+            Ok(()) => {
+                self.at += buffer.len() as u64;
+                Ok(())
             }
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.changed()),
+            Err(e) => Err(self.fault(e)),
         }
-        self.at += filled as u64;
-        Ok(())
     }
 
     /// After the turn's bytes were used: lets them go if need be, and looks whether they were those of

@@ -59,6 +59,23 @@ pub trait ModelFile: Send {
     /// What the system says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Fills the buffer from a place on.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the file ends before; else what the system says.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match self.read_at(room, offset + filled as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(got) => filled += got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     /// What the file is at this moment.
     ///
     /// # Errors
@@ -247,5 +264,40 @@ impl fmt::Display for Unusable {
             Self::NotUtf8 => f.write_str("has a name that is not UTF-8"),
             Self::BadName(why) => write!(f, "has a name that cannot be signed: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Gives one byte at a time, after an interruption for each.
+    struct Slow(Cell<bool>);
+
+    impl ModelFile for Slow {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            if self.0.replace(!self.0.get()) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let bytes = b"0123456789".get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+            buffer.iter_mut().zip(bytes.iter().take(1)).for_each(|(to, from)| *to = *from);
+            Ok(bytes.len().min(1))
+        }
+
+        fn identity(&self) -> io::Result<Identity> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_buffer_is_filled_whatever_a_read_gives() {
+        let file = Slow(Cell::new(true));
+        let mut buffer = [0; 4];
+        file.read_exact_at(&mut buffer, 6).unwrap();
+        assert_eq!(&buffer, b"6789");
+        file.read_exact_at(&mut [], 20).unwrap();
+        let error = file.read_exact_at(&mut buffer, 7).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -14,7 +14,7 @@ use crate::files::Reader;
 use crate::limits::{CHUNK_BYTES, CONFIG_BYTES, DIFFERENCES};
 use crate::model::{Model, Place};
 use crate::stream::Stream;
-use crate::text::Quoted;
+use bulla::text::Quoted;
 
 /// Converts the parent in memory and compares it with the child: bit for bit, each byte read once, in
 /// little memory, and with all differences.

@@ -3,10 +3,13 @@
 //! transformers calls it `torch_dtype`, newer versions `dtype`; a model of several parts has one more for
 //! each, in `text_config`, `vision_config` and so on.
 
+use bulla::json;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::json::{Pairs, Strict};
+use crate::json::Pairs;
+use crate::limits::KEYS;
 
 /// The file.
 pub(crate) const CONFIG: &str = "config.json";
@@ -21,10 +24,7 @@ fn is_part(key: &str) -> bool {
 /// The members, as `text_config.dtype`, in which two configurations differ, other than in types that
 /// became `to`. `None` if one of them cannot be read.
 pub(crate) fn differing(parent: &[u8], child: &[u8], to: &str) -> Option<Vec<String>> {
-    let read = |text| match serde_json::from_slice(text) {
-        Ok(Strict(Value::Object(members))) => Some(members),
-        _ => None,
-    };
+    let read = |text| json::read_large::<Map<String, Value>>(text, KEYS).ok();
     let mut fields = Vec::new();
     compare(&read(parent)?, &read(child)?, to, "", &mut fields);
     Some(fields)
@@ -56,8 +56,8 @@ fn compare(
 /// The configuration with each type that is `from` made `to`, and every other byte as it was. `None` if
 /// there is nothing to change, or if it cannot be read.
 pub(crate) fn converted(text: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
+    let _: IgnoredAny = json::read_large(text, KEYS).ok()?; // no key twice
     let text = std::str::from_utf8(text).ok()?;
-    let _: Strict = serde_json::from_str(text).ok()?; // no key twice
     let mut places = Vec::new();
     find(text, text, &format!("{from:?}"), &mut places);
     let mut result = String::with_capacity(text.len() + 8 * places.len());

@@ -79,7 +79,7 @@ impl fmt::Display for Conversion {
 
 /// A name that no conversion has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no conversion {}", crate::text::Quoted(.0))]
+#[error("there is no conversion {}", bulla::text::Quoted(.0))]
 pub struct UnknownConversion(String);
 
 impl FromStr for Conversion {

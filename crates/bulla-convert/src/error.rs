@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::header::HeaderError;
-use crate::text::Quoted;
+use bulla::text::Quoted;
 
 /// No answer: the model could not be read, or what was asked for cannot be written.
 ///

@@ -15,10 +15,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 
+use bulla::json::Object;
+
 use crate::dtype::Dtype;
-use crate::json::{Object, Pairs};
+use crate::json::Pairs;
 use crate::limits::{DIMENSIONS, HEADER_BYTES};
-use crate::text::Quoted;
+use bulla::text::Quoted;
 
 /// Bytes of the length at the beginning of a file.
 pub(crate) const LENGTH_BYTES: usize = 8;

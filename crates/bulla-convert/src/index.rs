@@ -2,12 +2,10 @@
 //! which file it is.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::json::{Object, Pairs};
-use crate::text::Quoted;
+use crate::limits::KEYS;
 
 /// How the name of an index ends.
 pub(crate) const INDEX: &str = ".safetensors.index.json";
@@ -16,9 +14,10 @@ pub(crate) const INDEX: &str = ".safetensors.index.json";
 pub(crate) type WeightMap = BTreeMap<String, String>;
 
 /// Other members, `metadata` above all, are remarks that nobody loads a model by; they are not looked at.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Index {
-    weight_map: Pairs<String>,
+    #[serde(deserialize_with = "bulla::json::object")]
+    weight_map: WeightMap,
 }
 
 /// Reads an index.
@@ -26,18 +25,7 @@ struct Index {
 /// # Errors
 /// One line that says what is wrong with it.
 pub(crate) fn parse(text: &[u8]) -> Result<WeightMap, String> {
-    let Object(Index { weight_map: Pairs(pairs) }) =
-        serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    let mut map = BTreeMap::new();
-    for (tensor, file) in pairs {
-        match map.entry(tensor) {
-            Entry::Vacant(entry) => entry.insert(file),
-            Entry::Occupied(entry) => {
-                return Err(format!("it has {} twice", Quoted(entry.key())));
-            }
-        };
-    }
-    Ok(map)
+    bulla::json::read_large(text, KEYS).map(|Index { weight_map }| weight_map)
 }
 
 /// Writes an index as Hugging Face's libraries do: by name, indented by two.
@@ -74,7 +62,8 @@ mod tests {
     fn bad_indexes() {
         for (text, words) in [
             (r#"{"weight_map":{"a":"1","a":"2"}}"#, "twice"),
-            (r#"{"weight_map":{},"weight_map":{}}"#, "duplicate"),
+            (r#"{"weight_map":{},"weight_map":{}}"#, "twice"),
+            (r#"{"weight_map":{},"metadata":{"a":1,"a":1}}"#, "twice"),
             (r#"{"weight_map":{"a":1}}"#, "expected a string"),
             (r#"{"weight_map":[]}"#, "expected an object"),
             (r#"[{}]"#, "expected an object"),

@@ -54,7 +54,6 @@ mod limits;
 mod model;
 mod numbers;
 mod stream;
-mod text;
 
 pub use check::{Difference, Report, check};
 pub use conversion::{Conversion, UnknownConversion};

@@ -22,5 +22,5 @@ pub(crate) const OPEN_FILES: usize = 64;
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// Names that a temporary directory may try.
 pub(crate) const TEMPORARY_NAMES: u32 = 100;
-/// Characters of somebody else's text that are repeated in a message.
-pub(crate) const QUOTED_CHARS: usize = 300;
+/// Keys of one object: tensors in an index, labels in a configuration.
+pub(crate) const KEYS: usize = 4_000_000;

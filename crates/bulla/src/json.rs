@@ -13,6 +13,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::text::Quoted;
+
 /// Keys of one object, unless its reader expects more.
 const KEYS: usize = 1024;
 
@@ -153,7 +155,8 @@ impl<'de> Visitor<'de> for NoRepeatedKeys {
             }
             if let Some(key) = seen.replace(key) {
                 return Err(A::Error::custom(format_args!(
-                    "the key {key:?} stands twice in one object"
+                    "the key {} stands twice in one object",
+                    Quoted(&key)
                 )));
             }
         }
@@ -177,6 +180,8 @@ mod tests {
         assert!(refused(br#"{"x":[{"y":{"a":1,"b":0,"a":2}}]}"#).contains("twice"));
         assert!(refused(br#"{"a":1,"\u0061":2}"#).contains("twice"));
         assert!(read_any::<Value>(br#"[{"a":1},{"a":2}]"#).is_ok());
+        let key = "k".repeat(100_000);
+        assert!(refused(format!(r#"{{"{key}":1,"{key}":2}}"#).as_bytes()).len() < 1000);
     }
 
     #[test]

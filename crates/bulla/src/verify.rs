@@ -478,7 +478,7 @@ impl Authenticated<OmsClaim> {
         // 1. What is signed, and what is there. The recipe is obeyed because its signature holds.
         let mut signed = claim.files(source.name(), source.layout())?;
         signed.keep_only(&options.only)?;
-        let mut scope = Scope::to_verify(recipe, &signed);
+        let mut scope = Scope::to_verify(recipe, &*signed.0);
         options.ignore.iter().for_each(|path| scope.ignore(path.clone()));
         options.signature_path.iter().for_each(|path| scope.ignore_file(path.clone()));
         options.only.iter().for_each(|path| scope.look_only_at(path.clone()));

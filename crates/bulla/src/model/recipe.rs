@@ -1,7 +1,9 @@
 //! How a model is listed and hashed: OMS calls it `serialization` (v1.0 §5.2.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroU64;
+use std::ops::Bound;
 
 use super::path::ModelPath;
 use crate::digest::HashAlgorithm;
@@ -133,6 +135,19 @@ pub trait SignedPaths: std::fmt::Debug + Sync {
     fn reaches_below(&self, directory: &str) -> bool;
 }
 
+/// Files by name: those of a signature, or of a [`Manifest`](super::Manifest).
+impl<T: fmt::Debug + Sync> SignedPaths for BTreeMap<ModelPath, T> {
+    fn covers(&self, path: &str) -> bool {
+        self.contains_key(path)
+    }
+
+    fn reaches_below(&self, directory: &str) -> bool {
+        let prefix = format!("{directory}/");
+        let mut after = self.range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded));
+        after.next().is_some_and(|(path, _)| path.as_str().starts_with(&prefix))
+    }
+}
+
 impl<'a> Scope<'a> {
     /// What a signer looks at.
     #[must_use]
@@ -251,18 +266,11 @@ mod tests {
 
     #[test]
     fn rule_3_no_ignore_rule_exempts_a_signed_file() {
-        #[derive(Debug)]
-        struct One;
-        impl SignedPaths for One {
-            fn covers(&self, path: &str) -> bool {
-                path == "cache/kept"
-            }
-            fn reaches_below(&self, directory: &str) -> bool {
-                directory == "cache"
-            }
-        }
-        let mut scope = Scope::to_verify(&Recipe::default(), &One);
+        let signed = BTreeMap::from(["cache!", "cache/kept", "cache0"].map(|p| (path(p), ())));
+        let mut scope = Scope::to_verify(&Recipe::default(), &signed);
         scope.ignore(path("cache"));
+        scope.ignore(path("cach"));
+        assert!(scope.skips(&path("cach"), Kind::Directory));
         assert!(!scope.skips(&path("cache"), Kind::Directory));
         assert!(!scope.skips(&path("cache/kept"), Kind::File));
         assert!(scope.skips(&path("cache/other"), Kind::File));

@@ -94,8 +94,9 @@ impl SignedFiles<'_> {
         if paths.is_empty() {
             return Ok(());
         }
-        let nothing =
-            |path: &&ModelPath| !self.covers(path.as_str()) && !self.reaches_below(path.as_str());
+        let nothing = |path: &&ModelPath| {
+            !self.0.covers(path.as_str()) && !self.0.reaches_below(path.as_str())
+        };
         let reasons = paths.iter().filter(nothing);
         let reasons = reasons.map(|path| Reason::NothingSigned { path: path.as_str().to_owned() });
         if let Some(refusal) = Refusal::from_reasons(reasons.collect()) {
@@ -106,23 +107,6 @@ impl SignedFiles<'_> {
             self.0.iter().filter(|(path, _)| named(path.as_str()) || path.parents().any(named));
         self.0 = Cow::Owned(kept.map(|(path, file)| (path.clone(), file.clone())).collect());
         Ok(())
-    }
-}
-
-impl SignedPaths for SignedFiles<'_> {
-    fn covers(&self, path: &str) -> bool {
-        self.0.contains_key(path)
-    }
-
-    fn reaches_below(&self, directory: &str) -> bool {
-        let prefix = format!("{directory}/");
-        self.0
-            .range::<str, _>((
-                std::ops::Bound::Excluded(prefix.as_str()),
-                std::ops::Bound::Unbounded,
-            ))
-            .next()
-            .is_some_and(|(path, _)| path.as_str().starts_with(&prefix))
     }
 }
 

@@ -8,7 +8,7 @@ use bulla::sign::Known;
 use bulla::statement::build::Role;
 use bulla::statement::descriptor::{DigestSet, ROLE, ResourceDescriptor};
 use bulla::{
-    Digest, Failure, HashAlgorithm, Limits, LocalModel, ModelDigests, Options, Printable,
+    Digest, Failure, HashAlgorithm, Limits, LocalModel, Manifest, ModelDigests, Options, Printable,
     PublicKey, Reason, Recipe, UnverifiedBundle, VerifiedModel,
 };
 use bulla_policy::TrustFile;
@@ -62,21 +62,20 @@ impl BelieveArguments {
 
 /// A model or data that was looked at.
 pub(crate) struct Looked {
-    pub(crate) name: String,
+    pub(crate) manifest: Manifest,
     pub(crate) model: ModelDigests,
-    pub(crate) recipe: Recipe,
     /// Its signature, if that was checked: the file's digest.
     pub(crate) signature: Option<Digest>,
 }
 
 impl Looked {
     pub(crate) fn descriptor(&self) -> ResourceDescriptor {
-        self.model.descriptor(&self.name, Some(&self.recipe))
+        self.model.descriptor(&self.manifest.name, Some(&self.manifest.recipe))
     }
 
     /// Whether its signature leaves `claims.jsonl` out; `None` if it has none.
     pub(crate) fn leaves_claims_out(&self) -> Option<bool> {
-        self.signature.map(|_| self.recipe.ignore.contains(bulla::model::CLAIMS_NAME))
+        self.signature.map(|_| self.manifest.recipe.ignore.contains(bulla::model::CLAIMS_NAME))
     }
 }
 
@@ -107,9 +106,8 @@ impl Believed {
         let claim = verified.claim().value();
         let no_names = || about(Reason::BindsNoNames.into());
         Ok(Some(Looked {
-            name: verified.manifest().name.clone(),
+            manifest: verified.manifest().clone(),
             model: ModelDigests::of_claim(claim).ok_or_else(no_names)?,
-            recipe: claim.recipe.clone(),
             signature: Some(Digest::sha256(&bytes)),
         }))
     }
@@ -177,12 +175,7 @@ pub(crate) fn measured(
     let bar = ui.bar("hashing");
     let manifest = bulla::sign::measure(&source, recipe, Known::Nothing, limits, work.work(&bar))
         .map_err(|failure| Problem::about(path.display().to_string(), failure))?;
-    Ok(Looked {
-        name: manifest.name.clone(),
-        model: ModelDigests::of(&manifest),
-        recipe: manifest.recipe.clone(),
-        signature: None,
-    })
+    Ok(Looked { model: ModelDigests::of(&manifest), manifest, signature: None })
 }
 
 /// The flags that name what went in.
@@ -216,6 +209,15 @@ impl Inputs<'_> {
         role: Role,
         given: &str,
     ) -> Result<Vec<ResourceDescriptor>, Problem> {
+        self.model_looked_at(role, given).map(|(described, _)| described)
+    }
+
+    /// The same, and what was seen of it if it is here.
+    pub(crate) fn model_looked_at(
+        &self,
+        role: Role,
+        given: &str,
+    ) -> Result<(Vec<ResourceDescriptor>, Option<Looked>), Problem> {
         if let Some(uri) = as_uri(given) {
             let descriptor = of_uri(given, uri)?;
             if ModelDigests::read(&descriptor).is_err() {
@@ -224,7 +226,7 @@ impl Inputs<'_> {
                     "add them: '#oms:HEX,oms-manifest-v1:HEX', which 'bulla digest' prints for a copy; or give the path of a signed copy",
                 ));
             }
-            return Ok(vec![with_role(descriptor, role)]);
+            return Ok((vec![with_role(descriptor, role)], None));
         }
         let path = Path::new(given);
         let looked = self.believed.verified(path, self.limits, self.work, self.ui)?;
@@ -232,7 +234,7 @@ impl Inputs<'_> {
             let path = files::signature_of(path).display().to_string();
             Problem::about(given, Reason::NoSignature { path })
         })?;
-        Ok(self.described(role, path, &looked))
+        Ok((self.described(role, path, &looked), Some(looked)))
     }
 
     /// Data: what is signed by somebody believed is checked; anything else is measured.
@@ -270,7 +272,7 @@ impl Inputs<'_> {
             let file = files::signature_of(path);
             let file = file.file_name().unwrap_or_default().to_string_lossy();
             let name = match path.is_dir() {
-                true => format!("{}/{file}", looked.name),
+                true => format!("{}/{file}", looked.manifest.name),
                 false => file.into_owned(),
             };
             all.push(with_role(ResourceDescriptor::of_file(&name, signature), Role::Signature));

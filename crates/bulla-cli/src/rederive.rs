@@ -1,15 +1,15 @@
 //! Conversions that are done again, to compare.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use bulla::Fault;
-use bulla::ModelPath;
-use bulla::lineage::{Converter, Files, Side};
-use bulla::model::{CLAIMS_NAME, GIT_PATHS, SIGNATURE_NAME};
-use bulla_convert::{Conversion, Model};
+use bulla::lineage::{Converter, Side};
+use bulla::model::Scope;
+use bulla::{Fault, Limits, LocalModel};
+use bulla_convert::{Conversion, Error, Model};
 use serde_json::Value;
 
+use crate::files;
+use crate::inputs::Looked;
 use crate::problem::{Problem, Verdict};
 
 /// Differences that are named.
@@ -17,9 +17,11 @@ const NAMED: usize = 5;
 
 /// Does the conversions of [`bulla_convert`] again.
 #[derive(Debug)]
-pub(crate) struct Again;
+pub(crate) struct Again<'a> {
+    pub(crate) limits: &'a Limits,
+}
 
-impl Converter for Again {
+impl Converter for Again<'_> {
     fn convert_again(
         &self,
         conversion: &Value,
@@ -27,44 +29,53 @@ impl Converter for Again {
         child: Side<'_>,
     ) -> Option<Result<Result<(), String>, Fault>> {
         let conversion: Conversion = conversion.as_str()?.parse().ok()?;
-        let local = |side: &Side<'_>| match &side.held.files {
-            Files::Local(path) => Some(path.clone()),
-            _ => None,
+        let open = |side| {
+            let Side { held, source, scope } = side;
+            Model::open(&held.place, source, scope, self.limits)
         };
-        let (from, to) = (local(&parent)?, local(&child)?);
-        Some(Ok(match compare(conversion, (&from, parent.ignored), (&to, child.ignored)) {
-            Ok(result) => result.map_err(|differences| differences.join("; ")),
+        Some(match compare(conversion, open(parent), open(child)) {
+            Ok(result) => Ok(result.map_err(|differences| differences.join("; "))),
+            Err(Error::Fault(fault)) => Err(fault),
             // Both were just read and are what was signed: what is not a model of this kind was not converted.
-            Err(error) => Err(error.to_string()),
-        }))
+            Err(error) => Ok(Err(error.to_string())),
+        })
     }
 }
-
-/// A model's place, and what its signature leaves out.
-type Place<'a> = (&'a Path, &'a BTreeSet<ModelPath>);
 
 /// Whether the child is what the conversion makes of the parent; the differences in words.
 pub(crate) fn check(
     conversion: Conversion,
-    parent: Place<'_>,
-    child: Place<'_>,
+    (parent, looked_at_parent): (&Path, &Looked),
+    (child, looked_at_child): (&Path, &Looked),
+    limits: &Limits,
 ) -> Result<Result<(), Vec<String>>, Problem> {
-    compare(conversion, parent, child).map_err(|error| Problem::Reasons {
-        what: "doing the conversion again".to_owned(),
-        verdict: Verdict::CouldNotTell,
-        reasons: vec![(error.code(), error.to_string())],
-        hints: error.hint().map(str::to_owned).into_iter().collect(),
+    let parent = open(parent, looked_at_parent, limits);
+    let child = open(child, looked_at_child, limits);
+    compare(conversion, parent, child).map_err(|error| match error {
+        Error::Fault(fault) => fault.into(),
+        error => Problem::Reasons {
+            what: "doing the conversion again".to_owned(),
+            verdict: Verdict::CouldNotTell,
+            reasons: vec![(error.code(), error.to_string())],
+            hints: error.hint().map(str::to_owned).into_iter().collect(),
+        },
     })
+}
+
+/// Opens what was measured of a model.
+fn open<'a>(path: &Path, looked: &'a Looked, limits: &Limits) -> Result<Model<'a>, Error> {
+    let mut scope = Scope::to_verify(&looked.manifest.recipe, &looked.manifest.files);
+    let signature = files::inside(path, &files::signature_of(path));
+    signature.into_iter().for_each(|signature| scope.ignore_file(signature));
+    Model::open(path, Box::new(LocalModel::open(path)?), scope, limits)
 }
 
 fn compare(
     conversion: Conversion,
-    (parent, left_out_of_parent): Place<'_>,
-    (child, left_out_of_child): Place<'_>,
-) -> Result<Result<(), Vec<String>>, bulla_convert::Error> {
-    let parent = Model::open(parent, &|path| is_left_out(left_out_of_parent, path))?;
-    let child = Model::open(child, &|path| is_left_out(left_out_of_child, path))?;
-    let report = bulla_convert::check(&parent, &child, conversion)?;
+    parent: Result<Model<'_>, Error>,
+    child: Result<Model<'_>, Error>,
+) -> Result<Result<(), Vec<String>>, Error> {
+    let report = bulla_convert::check(&parent?, &child?, conversion)?;
     if report.is_equal() {
         return Ok(Ok(()));
     }
@@ -75,12 +86,4 @@ fn compare(
         named.push(format!("and {more} more"));
     }
     Ok(Err(named))
-}
-
-/// Whether a path is no part of a model: its signature says so, or says nothing and leaves it to the specification (v1.0 §6.2).
-fn is_left_out(ignored: &BTreeSet<ModelPath>, path: &str) -> bool {
-    ignored.contains(path)
-        || path == SIGNATURE_NAME
-        || path == CLAIMS_NAME
-        || (ignored.is_empty() && GIT_PATHS.contains(&path))
 }

@@ -11,9 +11,11 @@
     clippy::cast_precision_loss
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use bulla::model::Scope;
+use bulla::{Limits, LocalModel, Recipe};
 use bulla_convert::{Conversion, Model, check, convert};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -39,11 +41,11 @@ fn main() {
         safetensors::serialize_to_file(tensors, None, &parent.join("model.safetensors")).unwrap();
         let gigabytes = (megabytes.div_ceil(64) * data.len()) as f64 / 1e9;
 
-        let original = Model::open(&parent, &|_| false).unwrap();
+        let original = open(&parent);
         let start = Instant::now();
         let done = convert(&original, &child, conversion, Some(500_000_000)).unwrap();
         let converted = gigabytes / start.elapsed().as_secs_f64();
-        let new = Model::open(&child, &|_| false).unwrap();
+        let new = open(&child);
         let start = Instant::now();
         let report = check(&original, &new, conversion).unwrap();
         let checked = gigabytes / start.elapsed().as_secs_f64();
@@ -52,4 +54,9 @@ fn main() {
         std::fs::remove_dir_all(&parent).unwrap();
         std::fs::remove_dir_all(&child).unwrap();
     }
+}
+
+fn open(path: &Path) -> Model<'static> {
+    let source = Box::new(LocalModel::open(path).unwrap());
+    Model::open(path, source, Scope::to_sign(&Recipe::default()), &Limits::default()).unwrap()
 }

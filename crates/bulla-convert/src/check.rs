@@ -30,14 +30,22 @@ use bulla::text::Quoted;
 ///   `torch_dtype` and `dtype`, to the type that it makes.
 ///
 /// # Errors
-/// An [`Error`] if a file cannot be read or changes meanwhile. That the models differ is in the [`Report`].
-pub fn check(parent: &Model, child: &Model, conversion: Conversion) -> Result<Report, Error> {
+/// An [`Error`] if a file cannot be read or changes meanwhile, comes or goes. That the models differ is in the [`Report`].
+pub fn check(
+    parent: &Model<'_>,
+    child: &Model<'_>,
+    conversion: Conversion,
+) -> Result<Report, Error> {
     let mut check = Check::new(parent, child, conversion);
     check.tensors(parent, child, conversion)?;
     check.metadata(parent, child);
     check.index(parent, child);
     check.companions(parent, child, conversion)?;
-    check.finish()
+    let report = check.finish()?;
+    // What was there at the beginning is what is there now.
+    parent.files.check_unchanged()?;
+    child.files.check_unchanged()?;
+    Ok(report)
 }
 
 /// What a comparison found.
@@ -224,7 +232,7 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(parent: &'a Model, child: &'a Model, conversion: Conversion) -> Self {
+    fn new(parent: &'a Model<'a>, child: &'a Model<'a>, conversion: Conversion) -> Self {
         Self {
             stream: Stream::new(parent, conversion),
             child: child.reader(),
@@ -243,8 +251,8 @@ impl<'a> Check<'a> {
 
     fn tensors(
         &mut self,
-        parent: &Model,
-        child: &Model,
+        parent: &Model<'_>,
+        child: &Model<'_>,
         conversion: Conversion,
     ) -> Result<(), Error> {
         // In the order of the parent's bytes, so that the disk is read from front to back.
@@ -296,7 +304,7 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn metadata(&mut self, parent: &Model, child: &Model) {
+    fn metadata(&mut self, parent: &Model<'_>, child: &Model<'_>) {
         let keys: BTreeSet<_> = parent.metadata.keys().chain(child.metadata.keys()).collect();
         for key in keys.into_iter().filter(|key| *key != "format") {
             let (expected, found) = (parent.metadata.get(key), child.metadata.get(key));
@@ -308,7 +316,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn index(&mut self, parent: &Model, child: &Model) {
+    fn index(&mut self, parent: &Model<'_>, child: &Model<'_>) {
         let Some(index) = &child.index else {
             let never_had_one = parent.index.is_none() && parent.shards().count() > 1;
             if child.shards().count() > 1 && !never_had_one {
@@ -337,21 +345,21 @@ impl<'a> Check<'a> {
 
     fn companions(
         &mut self,
-        parent: &Model,
-        child: &Model,
+        parent: &Model<'_>,
+        child: &Model<'_>,
         conversion: Conversion,
     ) -> Result<(), Error> {
         let mut theirs: BTreeMap<&str, (usize, u64)> = child
             .companion_files()
-            .map(|(number, file)| (file.path.as_str(), (number, file.size)))
+            .map(|(number, file)| (file.path.as_str(), (number, file.identity.size)))
             .collect();
         for (number, file) in parent.companion_files() {
-            let path = file.path.clone();
+            let path = file.path.as_str().to_owned();
             let Some((their_number, their_size)) = theirs.remove(path.as_str()) else {
                 self.report.add(Difference::FileMissing { path });
                 continue;
             };
-            let (ours, theirs) = ((number, file.size), (their_number, their_size));
+            let (ours, theirs) = ((number, file.identity.size), (their_number, their_size));
             let to = conversion.dtypes().and_then(|(_, to)| to.torch_name());
             let fields = match to.filter(|_| path == CONFIG) {
                 Some(to) => self.config(ours, theirs, to)?,
@@ -452,6 +460,8 @@ fn show(dtype: Dtype, bytes: &[u8], byte: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model;
+    use bulla::Fault;
     use std::fs;
 
     #[test]
@@ -461,14 +471,15 @@ mod tests {
             let model = |name: &str| {
                 let file = folder.path().join(name);
                 fs::write(&file, b"\x08\0\0\0\0\0\0\0{}      ").unwrap();
-                Model::open(&file, &|_| false).unwrap()
+                model::tests::open(&file)
             };
             let (parent, child) = (model("parent"), model("child"));
             let mut check = Check::new(&parent, &child, Conversion::Reshard);
             assert_eq!(check.file((0, 16), (0, 16)).unwrap(), None);
             let file = fs::File::options().write(true).open(folder.path().join(changed)).unwrap();
             file.set_len(17).unwrap();
-            assert!(matches!(check.finish(), Err(Error::Changed { .. })), "{changed}");
+            let result = check.finish();
+            assert!(matches!(result, Err(Error::Fault(Fault::Changed { .. }))), "{changed}");
         }
     }
 }

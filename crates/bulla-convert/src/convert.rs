@@ -6,12 +6,14 @@ use std::io::{self, BufWriter, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use bulla::Fault;
+use bulla::model::Found;
 use serde::Serialize;
 
 use crate::config::{self, CONFIG};
 use crate::conversion::Conversion;
 use crate::error::Error;
-use crate::files::{Found, Reader};
+use crate::files::Reader;
 use crate::header::{self, Tensor};
 use crate::index::{self, INDEX, WeightMap};
 use crate::limits::{CHUNK_BYTES, CONFIG_BYTES, TEMPORARY_NAMES};
@@ -57,7 +59,7 @@ pub struct Converted {
 /// full, if the parent cannot be read or changes, if its shards are not one model's, or if one shard has more
 /// tensors than a header can list.
 pub fn convert(
-    parent: &Model,
+    parent: &Model<'_>,
     destination: &Path,
     conversion: Conversion,
     max_shard_size: Option<u64>,
@@ -73,7 +75,7 @@ pub fn convert(
         write_file(&target.path(&name)?, |file| Ok(file.write_all(&index)))?;
     }
     for (number, file) in parent.companion_files() {
-        copy(&mut stream.reader, number, file, &target.path(&file.path)?, conversion)?;
+        copy(&mut stream.reader, number, file, &target.path(file.path.as_str())?, conversion)?;
     }
     let converted = plan.converted(stream.overflowed);
     target.finish(&mut stream.reader)?;
@@ -97,7 +99,7 @@ struct Shard<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(model: &'a Model, conversion: Conversion, most: Option<u64>) -> Result<Self, Error> {
+    fn new(model: &'a Model<'_>, conversion: Conversion, most: Option<u64>) -> Result<Self, Error> {
         let stem = stem(model)?.to_owned();
         let metadata = metadata(model)?;
         let mut shards = vec![Shard::default()];
@@ -183,7 +185,7 @@ impl<'a> Shard<'a> {
 }
 
 /// What the names of a model's shards begin with, which has to be the same for all.
-fn stem(model: &Model) -> Result<&str, Error> {
+fn stem<'a>(model: &'a Model<'_>) -> Result<&'a str, Error> {
     let mut shards = model.shards();
     let Some(first) = shards.next() else { return Ok("model") };
     match shards.find(|other| stem_of(other) != stem_of(first)) {
@@ -204,7 +206,7 @@ fn stem_of(name: &str) -> &str {
 }
 
 /// One value a key.
-fn metadata(model: &Model) -> Result<BTreeMap<String, String>, Error> {
+fn metadata(model: &Model<'_>) -> Result<BTreeMap<String, String>, Error> {
     let mut metadata = BTreeMap::new();
     for (key, values) in &model.metadata {
         let mut values = values.iter();
@@ -252,8 +254,11 @@ fn copy(
     to: &Path,
     conversion: Conversion,
 ) -> Result<(), Error> {
+    let size = file.identity.size;
     let names = conversion.dtypes().and_then(|(from, to)| from.torch_name().zip(to.torch_name()));
-    if let Some((from, into)) = names.filter(|_| file.path == CONFIG && file.size <= CONFIG_BYTES) {
+    if let Some((from, into)) =
+        names.filter(|_| file.path.as_str() == CONFIG && size <= CONFIG_BYTES)
+    {
         let text = reader.read_all(number)?;
         let text = config::converted(&text, from, into).unwrap_or(text);
         return write_file(to, |file| Ok(file.write_all(&text)));
@@ -262,8 +267,8 @@ fn copy(
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut done = 0;
         reader.read(number, 0, &mut [])?; // so that one without any bytes is looked at as well
-        while done < file.size {
-            let bytes = usize::try_from(file.size - done).unwrap_or(usize::MAX).min(buffer.len());
+        while done < size {
+            let bytes = usize::try_from(size - done).unwrap_or(usize::MAX).min(buffer.len());
             let Some(piece) = buffer.get_mut(..bytes) else { break };
             reader.read(number, done, piece)?;
             if let Err(e) = output.write_all(piece) {
@@ -280,7 +285,7 @@ fn write_file(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> Result<io::Result<()>, Error>,
 ) -> Result<(), Error> {
-    let error = |e: io::Error| Error::io("write", path, e);
+    let error = |e: io::Error| Error::from(Fault::io("write", path, e));
     let mut file = BufWriter::with_capacity(CHUNK_BYTES, File::create_new(path).map_err(error)?);
     fill(&mut file)?.map_err(error)?;
     let file = file.into_inner().map_err(|e| error(e.into_error()))?;
@@ -296,7 +301,7 @@ struct Target {
 
 impl Target {
     fn create(destination: &Path) -> Result<Self, Error> {
-        let error = |e: io::Error| Error::io("create", destination, e);
+        let error = |e: io::Error| Error::from(Fault::io("create", destination, e));
         match destination.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(error(e)),
@@ -328,7 +333,8 @@ impl Target {
     fn path(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.temporary.join(name);
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, e))?;
+            fs::create_dir_all(directory)
+                .map_err(|e| Error::from(Fault::io("create", directory, e)))?;
         }
         Ok(path)
     }
@@ -341,7 +347,7 @@ impl Target {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
                 Error::Exists { path: self.destination.clone() }
             }
-            _ => Error::io("create", &self.destination, e),
+            _ => Error::from(Fault::io("create", &self.destination, e)),
         })?;
         self.is_finished = true;
         // Its name, too, should survive a power cut. Not every file system can do this.
@@ -362,7 +368,7 @@ impl Drop for Target {
 
 /// Brings the names of all files to the disk.
 fn sync_directories(directory: &Path) -> Result<(), Error> {
-    let error = |e: io::Error| Error::io("write", directory, e);
+    let error = |e: io::Error| Error::from(Fault::io("write", directory, e));
     for entry in fs::read_dir(directory).map_err(error)? {
         let entry = entry.map_err(error)?;
         if entry.file_type().map_err(error)?.is_dir() {
@@ -395,6 +401,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model;
 
     #[test]
     fn names_without_their_numbers() {
@@ -417,12 +424,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (parent, child) = (folder.path().join("parent"), folder.path().join("child"));
         fs::write(&parent, b"\x08\0\0\0\0\0\0\0{}      ").unwrap();
-        let model = Model::open(&parent, &|_| false).unwrap();
+        let model = model::tests::open(&parent);
         let mut reader = model.reader();
         reader.read(0, 0, &mut [0; 16]).unwrap();
         let target = Target::create(&child).unwrap();
         File::options().write(true).open(&parent).unwrap().set_len(17).unwrap();
-        assert!(matches!(target.finish(&mut reader), Err(Error::Changed { .. })));
+        assert!(matches!(target.finish(&mut reader), Err(Error::Fault(Fault::Changed { .. }))));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -431,7 +438,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (parent, child) = (folder.path().join("parent"), folder.path().join("child"));
         fs::write(&parent, b"\x08\0\0\0\0\0\0\0{}      ").unwrap();
-        let model = Model::open(&parent, &|_| false).unwrap();
+        let model = model::tests::open(&parent);
         let target = Target::create(&child).unwrap();
         fs::create_dir(&child).unwrap();
         assert!(matches!(target.finish(&mut model.reader()), Err(Error::Exists { .. })));

@@ -1,10 +1,12 @@
 //! Why a model could not be read, compared or converted.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::header::HeaderError;
+use bulla::Fault;
+use bulla::model::Unusable;
 use bulla::text::Quoted;
+
+use crate::header::HeaderError;
 
 /// No answer: the model could not be read, or what was asked for cannot be written.
 ///
@@ -12,70 +14,21 @@ use bulla::text::Quoted;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The system refused.
-    #[error("cannot {doing} {}: {}", shown(path), io_words(source))]
-    Io {
-        /// What was tried: `open`, `read`, …
-        doing: &'static str,
-        /// On what.
+    /// A model could not be read, or changed meanwhile; or its conversion could not be written.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// Something that cannot be part of a model; or a directory in a shard's place.
+    #[error("{} {why}", shown(path))]
+    Unusable {
+        /// Where.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Neither a directory nor a file.
-    #[error("{} is a {found}; a model is a directory or a file", shown(path))]
-    NotAModel {
-        /// What was given.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
+        /// What is wrong with it.
+        why: Unusable,
     },
     /// No tensors to look at.
     #[error("{} has no file that ends in .safetensors", shown(path))]
     NoSafetensors {
         /// The model.
-        path: PathBuf,
-    },
-    /// A symbolic link.
-    #[error("{} is a symbolic link", shown(path))]
-    Symlink {
-        /// Where.
-        path: PathBuf,
-    },
-    /// Neither a file nor a directory, or a directory in a file's place.
-    #[error("{} is a {found}, not a file", shown(path))]
-    NotAFile {
-        /// Where.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-    },
-    /// A name that is not text.
-    #[error("the name of {} is not UTF-8 text", shown(path))]
-    NameNotUtf8 {
-        /// Where, as well as it can be shown.
-        path: PathBuf,
-    },
-    /// More entries than are looked at.
-    #[error("{} has more than {limit} files and directories", shown(path))]
-    TooManyEntries {
-        /// The model.
-        path: PathBuf,
-        /// How many are allowed.
-        limit: usize,
-    },
-    /// Directories below one another without end.
-    #[error("{} lies deeper than {limit} directories", shown(path))]
-    TooDeep {
-        /// Where.
-        path: PathBuf,
-        /// How deep is allowed.
-        limit: usize,
-    },
-    /// A file changed while it was looked at.
-    #[error("{} changed while it was being read", shown(path))]
-    Changed {
-        /// Which.
         path: PathBuf,
     },
     /// Not a safetensors file.
@@ -149,36 +102,18 @@ pub enum Error {
     },
 }
 
-/// The system's words without Rust's "(os error 2)".
-fn io_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
 fn shown(path: &Path) -> String {
     Quoted(&path.to_string_lossy()).to_string()
 }
 
 impl Error {
-    pub(crate) fn io(doing: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Io { doing, path: path.into(), source: source.into() }
-    }
-
     /// A short, stable name of the kind of error, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Io { .. } => "io",
-            Self::NotAModel { .. } => "not-a-model",
+            Self::Fault(fault) => fault.code(),
+            Self::Unusable { .. } => "unusable",
             Self::NoSafetensors { .. } => "no-safetensors",
-            Self::Symlink { .. } => "symlink",
-            Self::NotAFile { .. } => "not-a-file",
-            Self::NameNotUtf8 { .. } => "name-not-utf8",
-            Self::TooManyEntries { .. } => "too-many",
-            Self::TooDeep { .. } => "too-deep",
-            Self::Changed { .. } => "changed-while-read",
             Self::Header { .. } => "bad-header",
             Self::HeadersTooLarge { .. } => "headers-too-large",
             Self::TensorTwice { .. } => "tensor-twice",
@@ -195,22 +130,13 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => "check the path",
-                io::ErrorKind::PermissionDenied => "run as a user who may read and write there",
-                io::ErrorKind::StorageFull => "make room; nothing was left behind",
-                _ => return None,
+            Self::Fault(fault) => return fault.hint(),
+            Self::Unusable { why, .. } => match why {
+                Unusable::NotUtf8 | Unusable::BadName(_) => "rename it",
+                Unusable::Special { .. } => "remove it from the model, or leave it out",
+                _ => "replace the link by a copy of the file, or leave it out",
             },
-            Self::NotAModel { .. } | Self::NoSafetensors { .. } => {
-                "give the directory or the file with the model's tensors"
-            }
-            Self::Symlink { .. } => "replace the link by a copy of the file, or leave it out",
-            Self::NotAFile { .. } => "remove it from the model, or leave it out",
-            Self::NameNotUtf8 { .. } => "rename it",
-            Self::TooManyEntries { .. } | Self::TooDeep { .. } => {
-                "check the path: is this the model, or a directory above it?"
-            }
-            Self::Changed { .. } => "run again when nothing writes into the model",
+            Self::NoSafetensors { .. } => "give the directory or the file with the model's tensors",
             Self::Header { .. } | Self::HeadersTooLarge { .. } | Self::Index { .. } => {
                 "do not load this model: get it again from its publisher"
             }

@@ -10,6 +10,7 @@
 //!                                                             └──── check ◄─── tensors by name ◄─ child
 //! ```
 //!
+//! Files are listed, opened and found to have changed by `bulla`, as for signing and verifying.
 //! Nothing of a model is believed: headers are checked before a tensor is looked at, sizes have caps, and a
 //! model is read in pieces, so memory does not grow with it. The library has no clock, no environment and no
 //! threads, and prints nothing.
@@ -21,6 +22,9 @@
 //! # Example
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::path::Path;
+//! use bulla::model::{LocalModel, Scope};
+//! use bulla::{Limits, Recipe};
 //! use bulla_convert::{Conversion, Model, check, convert};
 //! # let folder = tempfile::tempdir()?;
 //! # let (parent, child) = (folder.path().join("parent"), folder.path().join("child"));
@@ -29,12 +33,15 @@
 //! # let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &data)?;
 //! # safetensors::serialize_to_file([("a", tensor)], None, &parent.join("model.safetensors"))?;
 //!
-//! let ignore = |path: &str| path == "model.sig";
-//! let original = Model::open(&parent, &ignore)?;
+//! let (recipe, limits) = (Recipe::default(), Limits::default());
+//! let open = |path: &Path| -> Result<Model<'_>, bulla_convert::Error> {
+//!     Model::open(path, Box::new(LocalModel::open(path)?), Scope::to_sign(&recipe), &limits)
+//! };
+//! let original = open(&parent)?;
 //! let done = convert(&original, &child, Conversion::F32ToF16, Some(5_000_000_000))?;
 //! assert_eq!((done.shards, done.overflowed), (1, 0));
 //!
-//! let report = check(&original, &Model::open(&child, &ignore)?, Conversion::F32ToF16)?;
+//! let report = check(&original, &open(&child)?, Conversion::F32ToF16)?;
 //! assert!(report.is_equal(), "{:?}", report.differences);
 //! # Ok(()) }
 //! ```

@@ -1,4 +1,4 @@
-//! Caps on everything that a model decides about itself.
+//! Caps on what a safetensors model decides about itself; those on its files are [`bulla::Limits`].
 
 /// Bytes of a safetensors header: the format's own cap.
 pub(crate) const HEADER_BYTES: u64 = 100_000_000;
@@ -6,10 +6,6 @@ pub(crate) const HEADER_BYTES: u64 = 100_000_000;
 pub(crate) const ALL_HEADERS_BYTES: u64 = 128_000_000;
 /// Dimensions of a tensor. PyTorch and NumPy have at most 64.
 pub(crate) const DIMENSIONS: usize = 64;
-/// Entries of a model's directories.
-pub(crate) const ENTRIES: usize = 200_000;
-/// Directories below one another.
-pub(crate) const DEPTH: usize = 32;
 /// Bytes of an index of shards.
 pub(crate) const INDEX_BYTES: u64 = ALL_HEADERS_BYTES;
 /// Bytes of a `config.json` whose fields are looked at.

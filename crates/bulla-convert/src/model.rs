@@ -2,10 +2,13 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
+
+use bulla::model::{Found, Scope, Unusable};
+use bulla::{Limits, ModelSource};
 
 use crate::error::Error;
-use crate::files::{Found, Reader, Source};
+use crate::files::{Files, Reader};
 use crate::header::{self, Header, HeaderError, LENGTH_BYTES, Tensor, parse_header};
 use crate::index::{self, INDEX, WeightMap};
 use crate::limits::{ALL_HEADERS_BYTES, INDEX_BYTES};
@@ -13,14 +16,13 @@ use crate::limits::{ALL_HEADERS_BYTES, INDEX_BYTES};
 /// How the name of a file of tensors ends.
 pub(crate) const SAFETENSORS: &str = ".safetensors";
 
-/// A model on the local disk, with every header read and checked.
+/// A model with every header read and checked.
 ///
 /// Its tensors are those of the `*.safetensors` files that lie in its directory itself; whatever else
 /// there is, also in directories below, is a companion file. Only headers and the index are in memory.
 #[derive(Debug)]
-pub struct Model {
-    pub(crate) source: Source,
-    pub(crate) files: Vec<Found>,
+pub struct Model<'m> {
+    pub(crate) files: Files<'m>,
     pub(crate) tensors: BTreeMap<String, Place>,
     /// Every value that a shard has for a key of its `__metadata__`.
     pub(crate) metadata: BTreeMap<String, BTreeSet<String>>,
@@ -46,9 +48,9 @@ enum Kind {
 }
 
 impl Kind {
+    /// Of a file in the model's directory itself.
     fn of(path: &str) -> Self {
         match path {
-            path if path.contains('/') => Self::Companion,
             path if path.ends_with(SAFETENSORS) => Self::Shard,
             path if path.ends_with(INDEX) => Self::Index,
             _ => Self::Companion,
@@ -56,34 +58,39 @@ impl Kind {
     }
 }
 
-impl Model {
-    /// Opens a model: a directory with `*.safetensors` files, or one such file. The path itself may be a
-    /// link, what is inside may not.
+impl<'m> Model<'m> {
+    /// Opens a model: a directory with `*.safetensors` files, or one such file. Messages call it `place`.
     ///
-    /// What `ignore` says `true` to is passed over as if it were not there: files, and directories with
-    /// all that is in them. It is asked for paths relative to the model with `/` between directories.
+    /// What is not in `scope` is passed over as if it were not there. Of a signed model it has to be what
+    /// its signature covers, or two models are compared that nobody signed.
     ///
     /// # Errors
-    /// An [`Error`] when something cannot be read, is neither a file nor a directory, or is not what the
-    /// format allows. A model that opens is one that every reader understands in the same way.
-    pub fn open(path: &Path, ignore: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
-        let (source, files) = Source::open(path, ignore)?;
-        let kind = |file: &Found| match source.is_file() {
-            true => Kind::Shard, // whatever it is called
-            false => Kind::of(&file.path),
-        };
-        let kinds: Vec<Kind> = files.iter().map(kind).collect();
-        if !kinds.contains(&Kind::Shard) {
-            return Err(Error::NoSafetensors { path: path.into() });
+    /// An [`Error`] when something cannot be read, cannot be part of a model, or is not what the format
+    /// allows. A model that opens is one that every reader understands in the same way.
+    pub fn open(
+        place: impl Into<PathBuf>,
+        source: Box<dyn ModelSource + 'm>,
+        scope: Scope<'m>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let files = Files::list(place.into(), source, scope, limits)?;
+        let mut kinds = Vec::with_capacity(files.all().len());
+        for file in files.all() {
+            kinds.push(match file.path.as_str().split_once('/') {
+                _ if files.is_single() => Kind::Shard, // whatever it is called
+                None => Kind::of(file.path.as_str()),
+                Some((directory, _)) if directory.ends_with(SAFETENSORS) => {
+                    let why = Unusable::Special { kind: "directory" };
+                    return Err(Error::Unusable { path: files.full_path(directory), why });
+                }
+                Some(_) => Kind::Companion,
+            });
         }
-        let mut model = Self {
-            source,
-            files,
-            kinds,
-            tensors: BTreeMap::new(),
-            metadata: BTreeMap::new(),
-            index: None,
-        };
+        if !kinds.contains(&Kind::Shard) {
+            return Err(Error::NoSafetensors { path: files.place().into() });
+        }
+        let mut model =
+            Self { files, kinds, tensors: BTreeMap::new(), metadata: BTreeMap::new(), index: None };
         model.read_headers()?;
         model.read_index()?;
         Ok(model)
@@ -110,25 +117,25 @@ impl Model {
     }
 
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &Found)> {
-        let files = self.files.iter().enumerate();
+        let files = self.files.all().iter().enumerate();
         files.zip(&self.kinds).filter(move |(_, k)| **k == kind).map(|(file, _)| file)
     }
 
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.source, &self.files)
+        Reader::new(&self.files)
     }
 
     /// The name of a tensor's file.
     pub(crate) fn file_of(&self, place: &Place) -> &str {
-        self.files.get(place.file).map_or("", |file| &file.path)
+        self.files.all().get(place.file).map_or("", |file| file.path.as_str())
     }
 
     fn read_headers(&mut self) -> Result<(), Error> {
-        let mut reader = Reader::new(&self.source, &self.files);
+        let mut reader = Reader::new(&self.files);
         let mut all_bytes = 0;
-        let files = self.files.iter().enumerate().zip(&self.kinds);
+        let files = self.files.all().iter().enumerate().zip(&self.kinds);
         for ((number, file), _) in files.filter(|(_, kind)| **kind == Kind::Shard) {
-            let header = read_header(&self.source, &mut reader, number, file, &mut all_bytes)?;
+            let header = read_header(&self.files, &mut reader, number, file, &mut all_bytes)?;
             for (key, value) in header.metadata {
                 self.metadata.entry(key).or_default().insert(value);
             }
@@ -137,11 +144,12 @@ impl Model {
                 match self.tensors.entry(tensor.name.clone()) {
                     Entry::Vacant(entry) => entry.insert(Place { tensor, file: number, offset }),
                     Entry::Occupied(entry) => {
-                        let first = self.files.get(entry.get().file);
+                        let name = |file: &Found| file.path.as_str().to_owned();
+                        let first = self.files.all().get(entry.get().file);
                         return Err(Error::TensorTwice {
                             tensor: tensor.name,
-                            first: first.map_or_else(String::new, |file| file.path.clone()),
-                            second: file.path.clone(),
+                            first: first.map(name).unwrap_or_default(),
+                            second: name(file),
                         });
                     }
                 };
@@ -156,13 +164,14 @@ impl Model {
             [] => return Ok(()),
             [one] => one,
             [(_, first), (_, second), ..] => {
-                let (first, second) = (first.path.clone(), second.path.clone());
+                let [first, second] = [first, second].map(|file| file.path.as_str().to_owned());
                 return Err(Error::TwoIndexes { first, second });
             }
         };
-        let bad = |why| Error::Index { path: self.source.full_path(file), why };
-        if file.size > INDEX_BYTES {
-            let why = format!("it has {} bytes, and at most {INDEX_BYTES} are read", file.size);
+        let bad = |why| Error::Index { path: self.files.full_path(file.path.as_str()), why };
+        let size = file.identity.size;
+        if size > INDEX_BYTES {
+            let why = format!("it has {size} bytes, and at most {INDEX_BYTES} are read");
             return Err(bad(why));
         }
         let mut reader = self.reader();
@@ -175,27 +184,42 @@ impl Model {
 
 /// Reads one header, and counts its bytes with those of the others.
 fn read_header(
-    source: &Source,
+    files: &Files<'_>,
     reader: &mut Reader<'_>,
     number: usize,
     file: &Found,
     all_bytes: &mut u64,
 ) -> Result<Header, Error> {
-    let bad = |why| Error::Header { path: source.full_path(file), why };
+    let bad = |why| Error::Header { path: files.full_path(file.path.as_str()), why };
+    let size = file.identity.size;
     let mut start = vec![0; LENGTH_BYTES];
-    if file.size < LENGTH_BYTES as u64 {
-        return Err(bad(HeaderError::TooShort { size: file.size }));
+    if size < LENGTH_BYTES as u64 {
+        return Err(bad(HeaderError::TooShort { size }));
     }
     reader.read(number, 0, &mut start)?;
-    let length = header::header_length(&start, file.size).map_err(bad)?;
+    let length = header::header_length(&start, size).map_err(bad)?;
     *all_bytes += length;
     if *all_bytes > ALL_HEADERS_BYTES {
-        let path = source.path().into();
+        let path = files.place().into();
         return Err(Error::HeadersTooLarge { path, limit: ALL_HEADERS_BYTES });
     }
     start.resize(LENGTH_BYTES + usize::try_from(length).unwrap_or_default(), 0);
     if let Some(text) = start.get_mut(LENGTH_BYTES..) {
         reader.read(number, LENGTH_BYTES as u64, text)?;
     }
-    parse_header(&start, file.size).map_err(bad)
+    parse_header(&start, size).map_err(bad)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use bulla::{LocalModel, Recipe};
+    use std::path::Path;
+
+    /// A model on this machine, without what is usually left out.
+    pub(crate) fn open(path: &Path) -> Model<'static> {
+        let source = Box::new(LocalModel::open(path).unwrap());
+        let scope = Scope::to_sign(&Recipe::default());
+        Model::open(path, source, scope, &Limits::default()).unwrap()
+    }
 }

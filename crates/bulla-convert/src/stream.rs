@@ -21,7 +21,7 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(crate) fn new(model: &'a Model, conversion: Conversion) -> Self {
+    pub(crate) fn new(model: &'a Model<'a>, conversion: Conversion) -> Self {
         Self {
             reader: model.reader(),
             conversion,

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use bulla::{Fault, Recipe};
 use bulla_convert::{Conversion, Error};
 use common::{Folder, Given, bytes, contents, f32s, serialized};
 
@@ -144,8 +145,7 @@ fn config_follows_the_tensors() {
 fn what_is_ignored_is_not_copied() {
     let folder = parent();
     folder.write("parent/model.sig", "x").write("parent/.git/x", "x");
-    let ignore = |path: &str| path == "model.sig" || path.starts_with(".git");
-    let parent = bulla_convert::Model::open(&folder.path("parent"), &ignore).unwrap();
+    let parent = folder.open_without("parent", &["model.sig", ".git"]).unwrap();
     bulla_convert::convert(&parent, &folder.path("child"), Conversion::Reshard, None).unwrap();
     let expected = ["config.json", "model.safetensors", "sub/deep/tokenizer.json", "sub/empty"];
     assert_eq!(names(&folder, "child"), expected);
@@ -221,7 +221,10 @@ fn a_place_where_nothing_can_be_made() {
     for destination in ["nowhere/child", "parent/config.json/child", "parent/.."] {
         let destination = folder.path(destination);
         let error = bulla_convert::convert(&model, &destination, Conversion::Reshard, None);
-        assert!(matches!(error, Err(Error::Io { .. } | Error::Exists { .. })), "{error:?}");
+        assert!(
+            matches!(error, Err(Error::Fault(Fault::Io { .. }) | Error::Exists { .. })),
+            "{error:?}"
+        );
     }
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
 }
@@ -247,7 +250,7 @@ fn a_parent_that_changes_leaves_nothing() {
         folder.write(&format!("parent/{name}"), content);
         let child = folder.path("child");
         let error = bulla_convert::convert(&model, &child, Conversion::Reshard, None);
-        assert!(matches!(error, Err(Error::Changed { .. })), "{name}: {error:?}");
+        assert!(matches!(error, Err(Error::Fault(Fault::Changed { .. }))), "{name}: {error:?}");
         assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
     }
 }
@@ -294,9 +297,9 @@ fn a_full_disk_leaves_nothing() {
 fn full() {
     let folder = std::path::PathBuf::from(std::env::var_os("FULL_DISK").unwrap());
     let conversion: Conversion = std::env::var("CONVERSION").unwrap().parse().unwrap();
-    let parent = bulla_convert::Model::open(&folder.join("parent"), &|_| false).unwrap();
+    let parent = common::open(&folder.join("parent"), &Recipe::default()).unwrap();
     let child = folder.join("child");
     let error = bulla_convert::convert(&parent, &child, conversion, None).unwrap_err();
-    let Error::Io { doing: "write", source, .. } = &error else { panic!("{error}") };
+    let Error::Fault(Fault::Io { doing: "write", source, .. }) = &error else { panic!("{error}") };
     assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge, "{error}");
 }

@@ -5,8 +5,11 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
-use bulla_convert::{Conversion, Error, HeaderError, Model, check};
+use bulla::model::{Scope, Unusable};
+use bulla::{Fault, Limits, LocalModel, Recipe};
+use bulla_convert::{Conversion, Difference, Error, HeaderError, Model, check};
 use common::{Folder, bytes, f32s, serialized};
 
 /// A model with one good file, to which something is added.
@@ -33,8 +36,7 @@ fn a_folder() {
         .write("m/model.sig", "ignored")
         .write("m/.git/objects/1", "ignored")
         .write("m/model.safetensors.index.json", r#"{"weight_map":{}}"#);
-    let ignore = |path: &str| path == "model.sig" || path == ".git";
-    let model = Model::open(&folder.path("m"), &ignore).unwrap();
+    let model = folder.open_without("m", &["model.sig", ".git"]).unwrap();
     let names: Vec<_> = model.tensors().map(|tensor| tensor.name.as_str()).collect();
     assert_eq!(names, ["x", "y", "z"]);
     assert_eq!(model.shards().collect::<Vec<_>>(), ["a.safetensors", "b.safetensors"]);
@@ -59,7 +61,7 @@ fn the_model_itself_may_be_a_link() {
 
 #[test]
 fn nothing_there() {
-    assert!(matches!(Folder::new().open("m"), Err(Error::Io { .. })));
+    assert!(matches!(Folder::new().open("m"), Err(Error::Fault(Fault::Io { .. }))));
 }
 
 #[test]
@@ -67,7 +69,7 @@ fn no_tensors() {
     let folder = Folder::new();
     folder.write("m/config.json", "{}").write("m/below/model.safetensors", "");
     assert!(matches!(refused(&folder), Error::NoSafetensors { .. }));
-    let error = Model::open(&good().path("m"), &|_| true).unwrap_err();
+    let error = good().open_without("m", &["model.safetensors"]).unwrap_err();
     assert!(matches!(error, Error::NoSafetensors { .. }));
 }
 
@@ -75,7 +77,7 @@ fn no_tensors() {
 fn a_fifo_as_the_model() {
     let folder = Folder::new();
     fifo(&folder, "m");
-    assert!(matches!(refused(&folder), Error::NotAModel { found: "FIFO", .. }));
+    assert!(matches!(refused(&folder), Error::Fault(Fault::NotAModel { found: "FIFO", .. })));
 }
 
 fn fifo(folder: &Folder, name: &str) {
@@ -95,9 +97,12 @@ fn links() {
         let folder = good();
         symlink(to, folder.path(name)).unwrap();
         let error = refused(&folder);
-        assert!(matches!(&error, Error::Symlink { path } if *path == folder.path(name)), "{error}");
-        let ignored = |path: &str| format!("m/{path}") == name;
-        assert!(Model::open(&folder.path("m"), &ignored).is_ok(), "{name}");
+        let Error::Unusable { path, why: Unusable::Symlink { target } } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((path, target.as_str()), (&folder.path(name), to));
+        let ignored = name.strip_prefix("m/").unwrap();
+        assert!(folder.open_without("m", &[ignored]).is_ok(), "{name}");
     }
 }
 
@@ -106,7 +111,11 @@ fn a_fifo_in_a_files_place() {
     for name in ["m/b.safetensors", "m/config.json"] {
         let folder = good();
         fifo(&folder, name);
-        assert!(matches!(refused(&folder), Error::NotAFile { found: "FIFO", .. }));
+        let error = refused(&folder);
+        let Error::Unusable { path, why: Unusable::Special { kind: "FIFO" } } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(*path, folder.path(name));
     }
 }
 
@@ -114,7 +123,11 @@ fn a_fifo_in_a_files_place() {
 fn a_directory_in_a_shards_place() {
     let folder = good();
     folder.write("m/b.safetensors/x", "");
-    assert!(matches!(refused(&folder), Error::NotAFile { found: "directory", .. }));
+    let error = refused(&folder);
+    assert_eq!(
+        error.to_string(),
+        format!("{:?} is a directory, not a file", folder.path("m/b.safetensors"))
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -124,14 +137,15 @@ fn a_name_that_is_not_text() {
     let folder = good();
     let name = std::ffi::OsStr::from_bytes(b"model-\xff.safetensors");
     fs::write(folder.path("m").join(name), "").unwrap();
-    assert!(matches!(refused(&folder), Error::NameNotUtf8 { .. }));
+    assert!(matches!(refused(&folder), Error::Unusable { why: Unusable::NotUtf8, .. }));
 }
 
 #[test]
 fn directories_without_end() {
     let folder = good();
     folder.write(&format!("m/{}x", "d/".repeat(40)), "");
-    assert!(matches!(refused(&folder), Error::TooDeep { limit: 32, .. }));
+    let error = refused(&folder);
+    assert!(matches!(error, Error::Fault(Fault::TooDeep { limit: 32, .. })), "{error}");
 }
 
 #[test]
@@ -224,10 +238,9 @@ fn a_file_that_changes() {
                 change(&folder, &format!("{changed}/{name}"));
                 let result = check(&m, &n, Conversion::Reshard);
                 match result {
-                    Err(Error::Changed { path }) if number < 2 => {
-                        assert_eq!(path, folder.path(changed).join(name));
+                    Err(Error::Fault(Fault::Changed { path })) => {
+                        assert_eq!(Path::new(&path), folder.path(changed).join(name));
                     }
-                    Err(Error::Io { .. }) if number == 2 => {}
                     other => panic!("{changed}/{name}, change {number}: {other:?}"),
                 }
             }
@@ -243,5 +256,68 @@ fn a_directory_that_becomes_a_link() {
     let (m, n) = (folder.open("m").unwrap(), folder.open("n").unwrap());
     fs::rename(folder.path("n/below"), folder.path("moved")).unwrap();
     symlink(folder.path("moved"), folder.path("n/below")).unwrap();
-    assert!(matches!(check(&m, &n, Conversion::Reshard), Err(Error::Io { .. })));
+    assert!(matches!(check(&m, &n, Conversion::Reshard), Err(Error::Fault(Fault::Changed { .. }))));
+}
+
+#[test]
+fn a_file_that_becomes_a_fifo() {
+    let folder = good();
+    folder.write("m/x", "");
+    let model = folder.open("m").unwrap();
+    fs::remove_file(folder.path("m/x")).unwrap();
+    fifo(&folder, "m/x");
+    let result = check(&model, &good().open("m").unwrap(), Conversion::Reshard);
+    assert!(matches!(result, Err(Error::Fault(Fault::Changed { .. }))), "{result:?}");
+}
+
+/// What is there when all was compared is what was compared.
+#[test]
+fn a_file_that_appears_or_disappears() {
+    for changed in ["m", "n"] {
+        let folder = good();
+        folder.tensors("n/model.safetensors", &[f32s("a", &[1.0, 2.0])]);
+        let (m, n) = (folder.open("m").unwrap(), folder.open("n").unwrap());
+        assert!(check(&m, &n, Conversion::Reshard).unwrap().is_equal());
+        folder.write(&format!("{changed}/modeling.py"), "");
+        let error = check(&m, &n, Conversion::Reshard).unwrap_err();
+        let Error::Fault(Fault::Changed { path }) = &error else { panic!("{error}") };
+        assert_eq!(Path::new(path), folder.path(changed).join("modeling.py"));
+        let (m, n) = (folder.open("m").unwrap(), folder.open("n").unwrap());
+        fs::remove_file(folder.path(changed).join("modeling.py")).unwrap();
+        let result = check(&m, &n, Conversion::Reshard);
+        assert!(matches!(result, Err(Error::Fault(Fault::Changed { .. }))), "{result:?}");
+    }
+}
+
+/// A signer who followed links signed what they lead to.
+#[test]
+fn links_that_the_recipe_follows() {
+    let folder = good();
+    folder.tensors("n/model.safetensors", &[f32s("a", &[1.0, 2.0])]).write("n/a/x", "x");
+    folder.write("m/b/x", "x").write("n/b/x", "x");
+    symlink("b", folder.path("m/a")).unwrap();
+    let follow = Recipe { follow_symlinks: true, ..Recipe::default() };
+    let open = |name: &str| common::open(&folder.path(name), &follow);
+    let (m, n) = (open("m").unwrap(), open("n").unwrap());
+    assert!(check(&m, &n, Conversion::Reshard).unwrap().is_equal());
+    symlink("../n/b/x", folder.path("m/y")).unwrap();
+    let error = open("m").unwrap_err();
+    let outside = matches!(&error, Error::Unusable { why: Unusable::LinkOutside { .. }, .. });
+    assert!(outside, "{error}");
+}
+
+/// Nobody can hide a file that they signed behind what they leave out.
+#[test]
+fn a_signed_file_is_looked_at_wherever_it_is() {
+    let folder = good();
+    folder.tensors("n/model.safetensors", &[f32s("a", &[1.0, 2.0])]);
+    folder.write("m/hidden/modeling.py", "").write("m/hidden/cache", "").write("m/.git/config", "");
+    let recipe = Recipe { ignore: common::paths(&["hidden"]), ..Recipe::default() };
+    let covered = common::Covered(&["model.safetensors", "hidden/modeling.py"]);
+    let path = folder.path("m");
+    let scope = Scope::to_verify(&recipe, &covered);
+    let source = Box::new(LocalModel::open(&path).unwrap());
+    let m = Model::open(&path, source, scope, &Limits::default()).unwrap();
+    let report = check(&folder.open("n").unwrap(), &m, Conversion::Reshard).unwrap();
+    assert_eq!(report.differences, [Difference::FileExtra { path: "hidden/modeling.py".into() }]);
 }

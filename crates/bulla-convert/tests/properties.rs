@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use bulla_convert::{Conversion, Difference, Model, check};
+use bulla_convert::{Conversion, Difference, check};
 use common::{Folder, Given, contents, serialized};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -208,7 +208,7 @@ fn every_changed_bit_is_found() {
             let mut changed = content.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             folder.write("child/model.safetensors", &changed);
-            let child = Model::open(&folder.path("child"), &|_| false).unwrap();
+            let child = folder.open("child").unwrap();
             let report = check(&parent, &child, conversion).unwrap();
             assert_eq!(report.differences.len(), 1, "{conversion}, bit {bit}");
         }

@@ -126,7 +126,8 @@ impl ChainFlags {
         let held = Held::around(model, &folders)?;
         let mut options = Options::default();
         options.measure_parents = !self.parents_by_signature;
-        options.converter = self.rederive.then_some(&Again);
+        let again = Again { limits };
+        options.converter = if self.rederive { Some(&again) } else { None };
         let bar = ui.bar("hashing");
         let now = jiff::Timestamp::now();
         let lineage = walk(held, &trust.rules, options, now, limits, work.work(&bar))?;

@@ -6,10 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bulla::sign::Known;
 use bulla::statement::build::{Kind, Role};
-use bulla::{
-    Access, Compatibility, Existing, LocalModel, ModelDigests, ModelSource, Predicate, Printable,
-    Recipe,
-};
+use bulla::{Access, Compatibility, Existing, LocalModel, ModelDigests, Predicate, Printable};
 use bulla_provenance::run::{Log, Run, RunError, VARIABLE, describe};
 use bulla_provenance::training_log::{Head, Writer};
 use clap::{Arg, Args, ValueHint};
@@ -306,9 +303,8 @@ fn seal(
     bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
     ui.note(&format!("signed: {}", Printable(&output.to_string_lossy())));
     Ok(Looked {
-        name: source.name().to_owned(),
         model: ModelDigests::of(&signed.manifest),
-        recipe: Recipe::clone(&signed.manifest.recipe),
+        manifest: signed.manifest,
         signature: Some(bulla::Digest::sha256(&signed.bundle)),
     })
 }

@@ -109,13 +109,22 @@ fn conversions_are_done_again() {
     assert_eq!(story.json(&format!("{walk} --rederive"), 0)["hops"][0]["rederived"], true);
     std::fs::remove_file(story.path("cem/half/notes.txt")).unwrap();
 
+    // What a signed link leads to is part of it.
+    std::fs::rename(story.path("cem/half/vocab.txt"), story.path("cem/half/.vocab")).unwrap();
+    std::os::unix::fs::symlink(".vocab", story.path("cem/half/vocab.txt")).unwrap();
+    story.yes("sign cem/half --key cem/cem.key --follow-symlinks --ignore .vocab");
+    story.yes(attest);
+    assert_eq!(story.json(&format!("{walk} --rederive"), 0)["hops"][0]["rederived"], true);
+    std::fs::remove_file(story.path("cem/half/vocab.txt")).unwrap();
+    std::fs::rename(story.path("cem/half/.vocab"), story.path("cem/half/vocab.txt")).unwrap();
+
     // One bit off: it is not attested, and who attests it all the same is found out.
     story.write("cem/half/model.safetensors", &half(&[0x2e67, 0xc100, 0x4200]));
     story.yes("sign cem/half --key cem/cem.key");
     let said = story.says(attest, 1);
     assert!(said.contains("weight"), "{said}");
     let claims = story.path("cem/half/claims.jsonl");
-    assert_eq!(std::fs::read_to_string(claims).unwrap().lines().count(), 2);
+    assert_eq!(std::fs::read_to_string(claims).unwrap().lines().count(), 3);
     story.yes(&attest.replace("f32-to-f16", "another-way"));
     story.yes(walk);
 }

@@ -2,10 +2,12 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses some of it
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bulla::model::{Scope, SignedPaths};
+use bulla::{Limits, LocalModel, ModelPath, Recipe};
 use bulla_convert::{Conversion, Difference, Error, Model, Report};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -61,8 +63,13 @@ impl Folder {
         self.write(name, serialized(tensors, &[("format", "pt")]))
     }
 
-    pub fn open(&self, name: &str) -> Result<Model, Error> {
-        Model::open(&self.path(name), &|_| false)
+    pub fn open(&self, name: &str) -> Result<Model<'static>, Error> {
+        self.open_without(name, &[])
+    }
+
+    /// Without what a signature leaves out.
+    pub fn open_without(&self, name: &str, ignored: &[&str]) -> Result<Model<'static>, Error> {
+        open(&self.path(name), &Recipe { ignore: paths(ignored), ..Recipe::default() })
     }
 
     pub fn convert(
@@ -82,6 +89,30 @@ impl Folder {
     pub fn differences(&self, conversion: Conversion) -> Vec<Difference> {
         self.check(conversion).differences
     }
+}
+
+/// What a signature covers.
+#[derive(Debug)]
+pub struct Covered(pub &'static [&'static str]);
+
+impl SignedPaths for Covered {
+    fn covers(&self, path: &str) -> bool {
+        self.0.contains(&path)
+    }
+
+    fn reaches_below(&self, directory: &str) -> bool {
+        self.0.iter().any(|path| path.starts_with(&format!("{directory}/")))
+    }
+}
+
+pub fn paths(paths: &[&str]) -> BTreeSet<ModelPath> {
+    paths.iter().map(|path| ModelPath::parse(path).unwrap()).collect()
+}
+
+pub fn open(path: &Path, recipe: &Recipe) -> Result<Model<'static>, Error> {
+    let mut limits = Limits::default();
+    limits.depth = 32;
+    Model::open(path, Box::new(LocalModel::open(path)?), Scope::to_sign(recipe), &limits)
 }
 
 /// All files below a directory, with what is in them.

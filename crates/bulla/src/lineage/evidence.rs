@@ -117,8 +117,6 @@ pub(super) struct Signature {
     pub(super) digests: ModelDigests,
     /// Those parties.
     pub(super) parties: BTreeSet<String>,
-    /// What it leaves out.
-    pub(super) ignored: BTreeSet<ModelPath>,
 }
 
 /// A statement by somebody who may make it.
@@ -206,9 +204,9 @@ impl Evidence {
                 Some(bytes) => read_signature(&bytes, rules, now, limits),
             };
             evidence.unsigned.push(match signed {
-                Ok((digests, parties, ignored)) => {
+                Ok((digests, parties)) => {
                     let held = index;
-                    evidence.signatures.push(Signature { held, digests, parties, ignored });
+                    evidence.signatures.push(Signature { held, digests, parties });
                     None
                 }
                 Err(reason) => Some(reason),
@@ -273,13 +271,13 @@ fn read_signature(
     rules: &Rules,
     now: Timestamp,
     limits: &Limits,
-) -> Result<(ModelDigests, BTreeSet<String>, BTreeSet<ModelPath>), Reason> {
+) -> Result<(ModelDigests, BTreeSet<String>), Reason> {
     let (claim, parties) = read_claim_of_model(bytes, rules, now, limits)?;
     // A signature that binds no names, or no recipe, cannot be the base of anything.
     let digests = ModelDigests::of_claim(claim.value())
         .filter(|_| claim.value().dialect == Dialect::V1)
         .ok_or(Reason::BindsNoNames)?;
-    Ok((digests, parties, claim.value().recipe.ignore.clone()))
+    Ok((digests, parties))
 }
 
 /// A model's signature by those who may sign models.

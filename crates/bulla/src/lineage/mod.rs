@@ -34,7 +34,7 @@ pub use rules::{Builder, Level, Rules, Unverified, Verifier};
 
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
-use crate::model::{ModelPath, Work};
+use crate::model::{ModelSource, Scope, Work};
 use crate::report::SignedByReport;
 use crate::statement::build::Role;
 use crate::statement::model::ModelDigests;
@@ -73,12 +73,14 @@ pub trait Converter: std::fmt::Debug {
 }
 
 /// A model whose files were just found to be what was signed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Side<'a> {
     /// Where it is.
     pub held: &'a Held,
-    /// What its signature leaves out, and so is no part of it.
-    pub ignored: &'a BTreeSet<ModelPath>,
+    /// Its files.
+    pub source: Box<dyn ModelSource + 'a>,
+    /// Which of them its signature covers, by its whole recipe: all else is no part of it.
+    pub scope: Scope<'a>,
 }
 
 /// A chain that was walked.

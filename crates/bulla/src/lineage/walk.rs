@@ -9,18 +9,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::evidence::{Evidence, Stated};
+use super::evidence::{Evidence, Held, Stated};
 use super::look::StandIn;
 use super::rules::{Level, Rules, Unverified};
 use super::{Account, Hop, Lineage, Link, Options, Problem, Side, Standing};
-use crate::error::{Fault, Reason};
+use crate::error::{Failure, Fault, Reason};
 use crate::limits::{LINEAGE_HOPS, Limits};
-use crate::model::Work;
+use crate::model::{ModelSource, Scope, Work};
 use crate::statement::Predicate;
 use crate::statement::build::{Kind, Role, Step};
 use crate::statement::descriptor::ResourceDescriptor;
 use crate::statement::model::ModelDigests;
+use crate::statement::oms::{OmsClaim, SignedFiles};
 use crate::statement::provenance::Provenance;
+use crate::verify::Authenticated;
 
 pub(super) const GET_IT: &str = "get the model from its publisher, with its model.sig, and name the folder that it is in with --in; or a \
                       verdict about it by a verifier that you trust";
@@ -98,6 +100,26 @@ impl Hop {
 
     fn is_data(&self) -> bool {
         matches!(self.role, Some(Role::TrainingData | Role::RetrievalIndex))
+    }
+}
+
+/// A model whose files were just found to be what was signed, and what that was.
+struct Verified<'a> {
+    held: &'a Held,
+    source: Box<dyn ModelSource + 'a>,
+    claim: Authenticated<OmsClaim>,
+}
+
+impl Verified<'_> {
+    fn signed(&self) -> Result<SignedFiles<'_>, Fault> {
+        let signed = self.claim.value().files(self.source.name(), self.source.layout());
+        signed.map_err(|_| Fault::Changed { path: self.held.place.clone() })
+    }
+
+    fn side<'a>(&'a self, signed: &'a SignedFiles<'_>) -> Side<'a> {
+        let mut scope = Scope::to_verify(&self.claim.value().recipe, &*signed.0);
+        self.held.signature_path.iter().for_each(|path| scope.ignore_file(path.clone()));
+        Side { held: self.held, source: Box::new(&*self.source), scope }
     }
 }
 
@@ -419,18 +441,11 @@ impl<'a> Walk<'a> {
             let base = self.links.iter().find(|link| {
                 link.child == hop && link.account == account && link.role == Role::BaseModel
             });
-            let evidence = self.evidence;
-            let side = |hop: usize| {
-                self.hops.get(hop).filter(|hop| hop.standing == Standing::Verified)?;
-                let copy = self.copies.get(&hop)?;
-                let signature = evidence.signatures.iter().find(|found| found.held == *copy)?;
-                Some(Side { held: evidence.held.get(*copy)?, ignored: &signature.ignored })
-            };
-            let (Some(parent), Some(child)) = (base.and_then(|link| side(link.parent)), side(hop))
-            else {
-                continue;
-            };
-            let Some(result) = converter.convert_again(&conversion, parent, child) else {
+            let parent = base.map(|link| self.verified(link.parent)).transpose()?.flatten();
+            let (Some(parent), Some(child)) = (parent, self.verified(hop)?) else { continue };
+            let (of_parent, of_child) = (parent.signed()?, child.signed()?);
+            let sides = (parent.side(&of_parent), child.side(&of_child));
+            let Some(result) = converter.convert_again(&conversion, sides.0, sides.1) else {
                 continue;
             };
             let Err(difference) = result? else {
@@ -448,6 +463,23 @@ impl<'a> Walk<'a> {
             self.account_problem(hop, account, problem);
         }
         Ok(same)
+    }
+
+    /// A copy that was just found to be what was signed.
+    fn verified(&self, hop: usize) -> Result<Option<Verified<'a>>, Fault> {
+        let is_verified = self.hops.get(hop).is_some_and(|hop| hop.standing == Standing::Verified);
+        let Some(copy) = self.copies.get(&hop).filter(|_| is_verified) else { return Ok(None) };
+        let evidence = self.evidence;
+        let signature = evidence.signatures.iter().find(|found| found.held == *copy);
+        let Some((held, signature)) = evidence.held.get(*copy).zip(signature) else {
+            return Ok(None);
+        };
+        let Some(source) = held.files.open()? else { return Ok(None) };
+        match signature.claim(held, self.rules, self.now, self.limits) {
+            Ok(claim) => Ok(Some(Verified { held, source, claim })),
+            Err(Failure::Refused(_)) => Err(Fault::Changed { path: held.place.clone() }),
+            Err(Failure::Fault(fault)) => Err(fault),
+        }
     }
 
     /// Works out what stands: an account whose parents all do, a hop with such an account. It begins with what needs no parent, and only what

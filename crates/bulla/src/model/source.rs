@@ -178,7 +178,7 @@ impl Listing {
     ///
     /// # Errors
     /// [`Fault::Changed`] names the first that differs.
-    pub(crate) fn same_as(&self, later: &Self) -> Result<(), Fault> {
+    pub fn same_as(&self, later: &Self) -> Result<(), Fault> {
         let changed = |path: String| Err(Fault::Changed { path });
         let mut pairs = self.files.iter().zip(&later.files);
         let same = |before: &Found, after: &Found| {

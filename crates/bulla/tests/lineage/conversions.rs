@@ -1,8 +1,12 @@
 //! Conversions that are done again.
 
-use bulla::Predicate;
+use std::sync::Mutex;
+
 use bulla::lineage::{Converter, Options, Side};
+use bulla::sign::Known;
 use bulla::statement::build::{Kind, Parameters, Role};
+use bulla::{Limits, LocalModel, ModelDigests, ModelPath, Predicate, Recipe, Statement};
+use bulla_testkit::work;
 
 use crate::world::World;
 
@@ -75,4 +79,62 @@ fn conversions_that_are_done_again() {
     assert!(!lineage.stands);
     let (_, problems) = lineage.refusals().next().unwrap();
     assert_eq!(problems[0].code, "not-rederived");
+}
+
+/// Lists what it is given.
+#[derive(Debug, Default)]
+struct Lists(Mutex<Vec<Vec<String>>>);
+
+impl Converter for Lists {
+    fn convert_again(
+        &self,
+        _: &serde_json::Value,
+        parent: Side<'_>,
+        child: Side<'_>,
+    ) -> Option<Result<Result<(), String>, bulla::Fault>> {
+        for side in [parent, child] {
+            let listing = side.source.list(&side.scope, &Limits::default()).unwrap();
+            assert_eq!(listing.irregular, []);
+            let names = listing.files.iter().map(|file| file.path.as_str().to_owned());
+            self.0.lock().unwrap().push(names.collect());
+        }
+        Some(Ok(Ok(())))
+    }
+}
+
+/// No more and no less is given to a converter than what signatures cover.
+#[test]
+fn what_is_converted_is_what_was_signed() {
+    let world = World::story();
+    converted(&world, "base");
+    let path = world.path("converted");
+    std::fs::create_dir(path.join("cache")).unwrap();
+    std::fs::write(path.join("cache/x"), "left out").unwrap();
+    std::os::unix::fs::symlink("weights.bin", path.join("link.bin")).unwrap();
+    let mut recipe = Recipe { follow_symlinks: true, ..Recipe::default() };
+    recipe.ignore.insert(ModelPath::parse("cache").unwrap());
+    recipe.ignore.retain(|path| path.as_str() != ".git");
+    world.seal("converted", "ben", &recipe);
+    // Of the recipe is what the provenance is about.
+    std::fs::remove_file(path.join("claims.jsonl")).unwrap();
+    let mut made = world.provenance(Kind::Convert, &[(Role::BaseModel, "base")]);
+    let parameters = Parameters { conversion: Some("reshard".into()), ..Parameters::default() };
+    made.build_definition.external_parameters = parameters.to_map();
+    let source = LocalModel::open(&path).unwrap();
+    let (known, limits) = (Known::Nothing, Limits::default());
+    let manifest = bulla::sign::measure(&source, &recipe, known, &limits, work()).unwrap();
+    let subject = ModelDigests::of(&manifest).descriptor("converted", Some(&recipe));
+    let about = Statement::about(subject, Predicate::Provenance(Box::new(made)));
+    world.add("converted", "ben", &about);
+    // Nobody signed it, and the specification leaves it out.
+    std::fs::create_dir(path.join(".git")).unwrap();
+    std::fs::write(path.join(".git/config"), "").unwrap();
+
+    let lists = Lists::default();
+    let mut options = Options::default();
+    options.converter = Some(&lists);
+    let lineage = world.lineage_with("converted", options);
+    assert!(lineage.stands && lineage.hops[0].rederived, "{lineage:#?}");
+    let listed = lists.0.into_inner().unwrap();
+    assert_eq!(listed, [["config.json", "weights.bin"], ["link.bin", "weights.bin"]]);
 }

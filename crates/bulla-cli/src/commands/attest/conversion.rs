@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use bulla::statement::build::{Kind, Role};
-use bulla::statement::model::recipe_of;
 use bulla::{Predicate, Printable};
 use bulla_convert::Conversion;
 use clap::Args;
@@ -41,16 +40,12 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let model = &arguments.about.model;
     desk.may_add(model)?;
     let looked = desk.look_at(model)?;
-    let inputs = desk.inputs().model(Role::BaseModel, &arguments.base_model)?;
-    let base = Path::new(&arguments.base_model);
-    match arguments.conversion.parse::<Conversion>() {
-        Ok(conversion) if base.exists() => {
-            let ignored = match inputs.first().map(recipe_of).transpose()?.flatten() {
-                Some(recipe) => recipe.ignore,
-                None => bulla::Recipe::default().ignore,
-            };
-            let child = (model.as_path(), &looked.recipe.ignore);
-            crate::rederive::check(conversion, (base, &ignored), child)?.map_err(
+    let (inputs, base) = desk.inputs().model_looked_at(Role::BaseModel, &arguments.base_model)?;
+    match (arguments.conversion.parse::<Conversion>(), &base) {
+        (Ok(conversion), Some(base)) => {
+            let base = (Path::new(&arguments.base_model), base);
+            let child = (model.as_path(), &looked);
+            crate::rederive::check(conversion, base, child, &desk.limits)?.map_err(
                 |differences| Problem::Reasons {
                     what: model.display().to_string(),
                     verdict: crate::problem::Verdict::No,
@@ -62,8 +57,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
                 },
             )?;
         }
-        Ok(_) => ui.note("the base model is not here: the conversion was not done again"),
-        Err(_) => ui.note(&format!(
+        (Ok(_), None) => ui.note("the base model is not here: the conversion was not done again"),
+        (Err(_), _) => ui.note(&format!(
             "{} is no conversion that can be done again: it is signed as you say it",
             Printable(&arguments.conversion)
         )),

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     desk.may_add(path)?;
     let looked = desk.look_at(path)?;
     let dataset = Dataset {
-        name: arguments.name.clone().unwrap_or_else(|| looked.name.clone()),
+        name: arguments.name.clone().unwrap_or_else(|| looked.manifest.name.clone()),
         version: arguments.dataset_version.clone(),
         uri: arguments.uri.clone(),
         license: arguments.license.clone(),

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 
 use bulla::sign::Known;
 use bulla::statement::build::{Kind, Role};
-use bulla::{Access, Compatibility, Existing, LocalModel, ModelDigests, Predicate, Printable};
+use bulla::{
+    Access, Compatibility, Existing, LocalModel, ModelDigests, Predicate, Printable, Recipe,
+};
 use bulla_provenance::run::{Log, Run, RunError, VARIABLE, describe};
 use bulla_provenance::training_log::{Head, Writer};
 use clap::{Arg, Args, ValueHint};
@@ -19,6 +21,7 @@ use crate::inputs::{DataArguments, Looked, Unchanged};
 use crate::keys::COMMAND_RUNS;
 use crate::making::{Making, MakingArguments, of_log};
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::rederive::{Side, confirm};
 use crate::ui::Ui;
 
 /// Run a training, and say how the model was made
@@ -144,8 +147,11 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let there = there.transpose()?;
     let inputs = desk.inputs();
     let mut all = Vec::new();
+    let mut bases = Vec::new();
     for base in &arguments.base_model {
-        all.extend(inputs.model(Role::BaseModel, base)?);
+        let (described, looked) = inputs.model_looked_at(Role::BaseModel, base)?;
+        all.extend(described);
+        bases.push((Path::new(base), looked));
     }
     all.extend(inputs.all(&arguments.data)?);
     let environment = arguments.making.environment(ui)?;
@@ -173,7 +179,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     making.log = Some((log_path, ran.head));
     making.conversion = arguments.conversion.clone().map(Into::into);
     let provenance = arguments.making.provenance(making, environment.as_ref())?;
-    let looked = seal(arguments, model, &desk, ui)?;
+    let recipe = arguments.sign.recipe(model)?;
+    if let Some(conversion) = &arguments.conversion {
+        let base = bases.first().and_then(|(path, looked)| Some((path, looked.as_ref()?)));
+        let base = base.map(|(path, looked)| Side::measured(path, looked));
+        confirm(conversion, base, Side::to_sign(model, &recipe), &desk.limits, ui)?;
+    }
+    let looked = seal(model, &recipe, &desk, ui)?;
     desk.state(model, &looked, Predicate::Provenance(Box::new(provenance)))
 }
 
@@ -277,20 +289,19 @@ fn watch(arguments: &Arguments, log_path: &Path, ui: &Ui) -> Result<Ended, Probl
 
 /// Signs what the command wrote.
 fn seal(
-    arguments: &Arguments,
     model: &Path,
+    recipe: &Recipe,
     desk: &super::attest::Desk<'_>,
     ui: &Ui,
 ) -> Result<Looked, Problem> {
     let about = |failure| Problem::about(model.display().to_string(), failure);
     let source = LocalModel::open(model)?;
     let output = files::signature_of(model);
-    let recipe = arguments.sign.recipe(model)?;
     super::sign::may_replace(&output, model, &desk.limits)?;
     let bar = ui.bar("hashing");
     let signed = bulla::sign::sign(
         &source,
-        &recipe,
+        recipe,
         Compatibility::Specification,
         desk.signer().as_signer(),
         Known::Nothing,

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::story::{FOLDERS, Story, names, text};
+use crate::story::{FOLDERS, Story, halves, names, text};
 
 #[test]
 fn the_story() {
@@ -79,19 +79,8 @@ fn conversions_are_done_again() {
     let story = Story::new();
     story.write("cem/half/config.json", br#"{"torch_dtype":"float16"}"#);
     story.write("cem/half/vocab.txt", b"a b c");
-    let half = |values: &[u16]| {
-        let header = format!(
-            r#"{{"weight":{{"dtype":"F16","shape":[{}],"data_offsets":[0,{}]}}}}"#,
-            values.len(),
-            values.len() * 2
-        );
-        let mut file = (header.len() as u64).to_le_bytes().to_vec();
-        file.extend_from_slice(header.as_bytes());
-        values.iter().for_each(|value| file.extend_from_slice(&value.to_le_bytes()));
-        file
-    };
     // 0.1, -2.5 and 3.0, rounded to nearest.
-    story.write("cem/half/model.safetensors", &half(&[0x2e66, 0xc100, 0x4200]));
+    story.write("cem/half/model.safetensors", &halves(&[0x2e66, 0xc100, 0x4200]));
     story.yes("sign cem/half --key cem/cem.key");
     let attest = "attest conversion cem/half --base-model ana/base --conversion f32-to-f16 --key cem/cem.key --trust trust.yaml";
     story.yes(attest);
@@ -119,7 +108,7 @@ fn conversions_are_done_again() {
     std::fs::rename(story.path("cem/half/.vocab"), story.path("cem/half/vocab.txt")).unwrap();
 
     // One bit off: it is not attested, and who attests it all the same is found out.
-    story.write("cem/half/model.safetensors", &half(&[0x2e67, 0xc100, 0x4200]));
+    story.write("cem/half/model.safetensors", &halves(&[0x2e67, 0xc100, 0x4200]));
     story.yes("sign cem/half --key cem/cem.key");
     let said = story.says(attest, 1);
     assert!(said.contains("weight"), "{said}");

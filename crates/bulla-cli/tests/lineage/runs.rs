@@ -1,6 +1,6 @@
 //! `bulla run`.
 
-use crate::story::{Story, text};
+use crate::story::{Story, halves, text};
 
 #[test]
 fn what_a_run_records() {
@@ -207,4 +207,32 @@ fn flags_about_signing_without_a_model() {
         assert!(said.contains("--output"), "{flag}: {said}");
         assert!(!story.path("ran").exists(), "{flag}");
     }
+}
+
+/// What `attest conversion` refuses, a run does not sign either.
+#[test]
+fn a_conversion_that_is_not_what_it_says() {
+    let story = Story::new();
+    story.write("right", &halves(&[0x2e66, 0xc100, 0x4200]));
+    story.write("wrong", &halves(&[0x2e67, 0xc100, 0x4200]));
+    story.write("config.json", br#"{"torch_dtype":"float16"}"#);
+    story.write(
+        "convert.sh",
+        b"mkdir -p ben/half; cp $1 ben/half/model.safetensors; cp config.json ana/base/vocab.txt ben/half",
+    );
+    let convert = |which: &str, code: i32| {
+        let _ = std::fs::remove_dir_all(story.path("ben/half"));
+        let _ = std::fs::remove_file(story.path("ben/half.training.jsonl"));
+        story.says(
+            &format!("run --output ben/half --base-model ana/base --conversion f32-to-f16 --key ben/ben.key --trust trust.yaml -- sh convert.sh {which}"),
+            code,
+        )
+    };
+    let said = convert("wrong", 1);
+    assert!(said.contains("weight"), "{said}");
+    assert!(!story.path("ben/half/model.sig").exists());
+    assert!(!story.path("ben/half/claims.jsonl").exists());
+    convert("right", 0);
+    let walked = story.json("lineage ben/half --trust trust.yaml --in ana --rederive", 0);
+    assert_eq!(walked["hops"][0]["rederived"], true);
 }

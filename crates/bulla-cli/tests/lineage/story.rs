@@ -14,15 +14,21 @@ pub(crate) struct Story(pub(crate) tempfile::TempDir);
 
 /// A model of one tensor of 32-bit floats, as safetensors has it.
 pub(crate) fn safetensors(values: &[f32]) -> Vec<u8> {
-    let bytes = values.len() * 4;
+    one_tensor("F32", values.len(), values.iter().flat_map(|value| value.to_le_bytes()))
+}
+
+/// A model of one tensor of 16-bit floats.
+pub(crate) fn halves(values: &[u16]) -> Vec<u8> {
+    one_tensor("F16", values.len(), values.iter().flat_map(|value| value.to_le_bytes()))
+}
+
+fn one_tensor(dtype: &str, length: usize, bytes: impl Iterator<Item = u8>) -> Vec<u8> {
+    let bytes: Vec<u8> = bytes.collect();
     let header = format!(
-        r#"{{"weight":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{bytes}]}}}}"#,
-        values.len()
+        r#"{{"weight":{{"dtype":"{dtype}","shape":[{length}],"data_offsets":[0,{}]}}}}"#,
+        bytes.len()
     );
-    let mut file = (header.len() as u64).to_le_bytes().to_vec();
-    file.extend_from_slice(header.as_bytes());
-    values.iter().for_each(|value| file.extend_from_slice(&value.to_le_bytes()));
-    file
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes].concat()
 }
 
 const TRAIN: &str = r#"#!/bin/sh

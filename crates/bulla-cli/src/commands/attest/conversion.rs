@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use bulla::Predicate;
 use bulla::statement::build::{Kind, Role};
-use bulla::{Predicate, Printable};
-use bulla_convert::Conversion;
 use clap::Args;
 
 use super::AboutArguments;
 use crate::making::{Making, MakingArguments};
-use crate::problem::{Outcome, Problem};
+use crate::problem::Outcome;
+use crate::rederive::{Side, confirm};
 use crate::ui::Ui;
 
 /// Say that a model is another one in another form
@@ -41,28 +41,10 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     desk.may_add(model)?;
     let looked = desk.look_at(model)?;
     let (inputs, base) = desk.inputs().model_looked_at(Role::BaseModel, &arguments.base_model)?;
-    match (arguments.conversion.parse::<Conversion>(), &base) {
-        (Ok(conversion), Some(base)) => {
-            let base = (Path::new(&arguments.base_model), base);
-            let child = (model.as_path(), &looked);
-            crate::rederive::check(conversion, base, child, &desk.limits)?.map_err(
-                |differences| Problem::Reasons {
-                    what: model.display().to_string(),
-                    verdict: crate::problem::Verdict::No,
-                    reasons: differences.into_iter().map(|d| ("not-rederived", d)).collect(),
-                    hints: vec![
-                        "if it was made in another way, give that its own name with --conversion"
-                            .into(),
-                    ],
-                },
-            )?;
-        }
-        (Ok(_), None) => ui.note("the base model is not here: the conversion was not done again"),
-        (Err(_), _) => ui.note(&format!(
-            "{} is no conversion that can be done again: it is signed as you say it",
-            Printable(&arguments.conversion)
-        )),
-    }
+    let base_path = Path::new(&arguments.base_model);
+    let base = base.as_ref().map(|base| Side::measured(base_path, base));
+    let child = Side::measured(model, &looked);
+    confirm(&arguments.conversion, base, child, &desk.limits, ui)?;
     let environment = arguments.making.environment(ui)?;
     let mut making = Making::new(Kind::Convert, inputs);
     making.conversion = Some(arguments.conversion.clone().into());

@@ -3,13 +3,16 @@
 //! A [`Refusal`] is an answer: it was checked, and it is not trusted; every reason is listed. A
 //! [`Fault`] is no answer: it could not be checked. Neither lets a model through.
 
+mod fault;
+
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
 
 use crate::model::{Difference, Irregular, Unusable};
-use crate::text::{Printable, bytes, io_words};
+use crate::text::{Printable, bytes};
 use crate::trust::{PathProblem, SigstoreProblem, TimestampProblem};
+pub use fault::Fault;
 
 /// Refused, or could not tell.
 #[derive(Debug, thiserror::Error)]
@@ -238,6 +241,25 @@ pub enum Reason {
         /// The time of the signature, as far as it is known.
         at: String,
     },
+    /// What it rests on was withdrawn, and it may have been made afterwards.
+    #[error(
+        "it rests on {}, which was revoked{} ({}); {}",
+        Printable(what), since.map(|since| format!(" as of {since}")).unwrap_or_default(), Printable(why),
+        match existed_by {
+            Some(at) => format!("the earliest trusted time of the signature is {at}"),
+            None => "nobody trusted says that the signature is older".to_owned(),
+        }
+    )]
+    Revoked {
+        /// What was withdrawn, in words.
+        what: String,
+        /// As of when.
+        since: Option<Timestamp>,
+        /// Why, in words.
+        why: String,
+        /// The earliest time by which the signature existed, as somebody trusted says who was not withdrawn himself.
+        existed_by: Option<Timestamp>,
+    },
     /// A signature that does not tell models with the same contents apart.
     #[error("its signature binds no file names, or no recipe: it is of an old or home-made format")]
     BindsNoNames,
@@ -409,6 +431,7 @@ impl Reason {
             Self::NotByAnyParty { .. } => "not-by-any-party",
             Self::MayNotSign { .. } => "may-not-sign",
             Self::NotInForce { .. } => "not-in-force",
+            Self::Revoked { .. } => "revoked",
             Self::BindsNoNames => "binds-no-names",
             Self::MalformedAttestation { .. } => "malformed-attestation",
             Self::ReservedPredicateType { .. } => "reserved-predicate-type",
@@ -476,6 +499,9 @@ impl Reason {
             }
             Self::NotInForce { .. } => {
                 "ask for a new signature, or for one with a timestamp of the time when the key counted"
+            }
+            Self::Revoked { .. } => {
+                "do not use this; ask whoever stands for it for a new signature with another key, made after looking at it again"
             }
             Self::BindsNoNames => "ask the publisher for a signature by 'bulla sign'",
             Self::MalformedAttestation { .. } => {
@@ -557,223 +583,5 @@ impl Unusable {
             }
             Self::NotUtf8 | Self::BadName(_) => Some("rename it"),
         }
-    }
-}
-
-/// Could not be checked. Nothing is known about the model.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The system refused.
-    #[error("cannot {doing} {}: {}", Printable(&path.to_string_lossy()), io_words(source))]
-    Io {
-        /// What was tried: `open`, `read`, …
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file changed while it was looked at.
-    #[error("{} changed while it was being read", Printable(path))]
-    Changed {
-        /// Its name.
-        path: String,
-    },
-    /// Neither a directory nor a file.
-    #[error("{} is a {found}; a model is a directory or a file", Printable(&path.to_string_lossy()))]
-    NotAModel {
-        /// What was given.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-    },
-    /// More than the limits allow.
-    #[error("the model has more than {limit} {what}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many are allowed.
-        limit: usize,
-    },
-    /// Directories below one another without end.
-    #[error("{} lies deeper than {limit} directories", Printable(path))]
-    TooDeep {
-        /// Where.
-        path: String,
-        /// How deep is allowed.
-        limit: usize,
-    },
-    /// More bytes than the caller wants measured.
-    #[error("the model's files have {} ({size} bytes), more than the {limit} bytes that may be measured", bytes(*size))]
-    ModelTooLarge {
-        /// Bytes in them.
-        size: u64,
-        /// The most.
-        limit: u64,
-    },
-    /// The signature would be larger than a verifier reads.
-    #[error("the signature would have at least {} ({size} bytes), more than the {limit} bytes that a verifier reads", bytes(*size))]
-    BundleTooLarge {
-        /// How large it would be.
-        size: u64,
-        /// How large it may be.
-        limit: u64,
-    },
-    /// A digest cache that must not be used.
-    #[error("the digest cache {} is not used: {}", Printable(&path.to_string_lossy()), Printable(detail))]
-    DigestCache {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// A trusted root that cannot be used.
-    #[error("{} is not a usable trusted root: {}", Printable(name), Printable(detail))]
-    TrustedRoot {
-        /// Which.
-        name: String,
-        /// What is wrong with it.
-        detail: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// A file that says who is trusted, and cannot be used.
-    #[error("{} cannot be used: {}", Printable(&path.to_string_lossy()), Printable(detail))]
-    TrustFile {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// A service that did not do what it was asked.
-    #[error("the {service} at {} failed: {}", Printable(url), Printable(detail))]
-    Service {
-        /// What it is.
-        service: &'static str,
-        /// Where it is.
-        url: String,
-        /// What happened.
-        detail: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// An identity token that cannot be used.
-    #[error("the identity token cannot be used: {}", Printable(detail))]
-    Token {
-        /// Why.
-        detail: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// What would be published was not agreed to.
-    #[error("nothing was signed: what would be published was not agreed to")]
-    NotAgreed,
-    /// A key or certificate that cannot be used.
-    #[error("{}", Printable(detail))]
-    Key {
-        /// What is wrong with it.
-        detail: String,
-        /// What to do.
-        hint: Option<&'static str>,
-    },
-    /// An encrypted key, and no password.
-    #[error("the private key is encrypted, and there is no password")]
-    PasswordNeeded,
-    /// An encrypted key, and another password.
-    #[error("the password does not open the private key")]
-    WrongPassword,
-    /// A signer returned something that is not a signature of what it was given.
-    #[error("the signer returned a signature that its own public key does not verify")]
-    SignerBroken,
-    /// Something that cannot be.
-    #[error("internal error: {what}; please report it")]
-    Bug {
-        /// What was seen.
-        what: &'static str,
-    },
-}
-
-impl Fault {
-    /// A [`Fault::Io`].
-    #[must_use]
-    pub fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { doing, path: path.into(), source }
-    }
-
-    /// A [`Fault::Key`] without a hint.
-    #[must_use]
-    pub fn key(detail: impl Into<String>) -> Self {
-        Self::Key { detail: detail.into(), hint: None }
-    }
-
-    /// A short, stable name of the kind of fault, for programs.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Io { .. } => "io",
-            Self::Changed { .. } => "changed-while-read",
-            Self::NotAModel { .. } => "not-a-model",
-            Self::TooMany { .. } => "too-many",
-            Self::TooDeep { .. } => "too-deep",
-            Self::ModelTooLarge { .. } => "model-too-large",
-            Self::BundleTooLarge { .. } => "bundle-too-large",
-            Self::DigestCache { .. } => "digest-cache",
-            Self::TrustedRoot { .. } => "trusted-root",
-            Self::TrustFile { .. } => "trust-file",
-            Self::Service { .. } => "service",
-            Self::Token { .. } => "identity-token",
-            Self::NotAgreed => "not-agreed",
-            Self::Key { .. } => "key",
-            Self::PasswordNeeded => "password-needed",
-            Self::WrongPassword => "wrong-password",
-            Self::SignerBroken => "signer-broken",
-            Self::Bug { .. } => "bug",
-        }
-    }
-
-    /// What to do next.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Io { source, path, .. } => match source.kind() {
-                io::ErrorKind::NotFound => "check the path",
-                io::ErrorKind::PermissionDenied => "run as a user who may read and write there",
-                io::ErrorKind::IsADirectory => "give a file, not a directory",
-                io::ErrorKind::StorageFull if path.as_os_str() == "standard output" => {
-                    "make room where the output goes"
-                }
-                io::ErrorKind::StorageFull => "make room; what was there before is untouched",
-                _ => return None,
-            },
-            Self::Changed { .. } => "run again when nothing writes into the model",
-            Self::NotAModel { .. } => "give the directory or the file that is the model",
-            Self::TooMany { .. } | Self::TooDeep { .. } => {
-                "check the path: is this the model, or a directory above it?"
-            }
-            Self::ModelTooLarge { .. } => {
-                "if a model of this size is expected, raise the limit with --max-model-size"
-            }
-            Self::BundleTooLarge { .. } => {
-                "use fewer, larger shards; or raise --max-bundle-size here and for whoever verifies"
-            }
-            Self::DigestCache { hint, .. } => hint,
-            Self::TrustedRoot { hint, .. }
-            | Self::Service { hint, .. }
-            | Self::Token { hint, .. } => hint,
-            Self::TrustFile { .. } => "docs/lineage.md describes the file, with an example",
-            Self::NotAgreed => {
-                "agree when asked, or beforehand with --yes; a signature with a key (--key) publishes nothing"
-            }
-            Self::Key { hint, .. } => return *hint,
-            Self::PasswordNeeded => {
-                "give it with --password-file or in BULLA_PASSWORD, or run in a terminal"
-            }
-            Self::WrongPassword => "check the password; for an empty one set BULLA_PASSWORD=",
-            Self::SignerBroken => "nothing was written; check the key store",
-            Self::Bug { .. } => return None,
-        })
     }
 }

@@ -83,8 +83,8 @@ pub use text::Printable;
 pub use trust::{
     BlobSource, Certificate, ClaimRule, Claims, Embedded, FileHashes, FileToSign, IdentityRule,
     KeyAlgorithm, KeyFileFormat, KeyPair, LogRecord, Password, PathProblem, PrivateKeyFile,
-    PublicKey, RootEntry, SignerName, SigstoreProblem, SigstoreRoot, TimeSource, TimestampProblem,
-    Trust, TrustedPath, TrustedTime, check_response,
+    PublicKey, Revocations, Revoked, RevokedIdentity, RootEntry, SignerName, SigstoreProblem,
+    SigstoreRoot, TimeSource, TimestampProblem, Trust, TrustedPath, TrustedTime, check_response,
 };
 pub use verify::{
     Authenticated, CertifiedSigner, IdentifiedSigner, Notice, Options, SignedBy, VerifiedFile,

@@ -27,8 +27,8 @@ use crate::model::{
 use crate::statement::oms::{OmsClaim, SignedFiles};
 use crate::statement::{self, Attestation, Statement};
 use crate::trust::{
-    self, Artifact, Certificate, Claims, Identity, LogRecord, PublicKey, Purpose, SignerName,
-    Signers, SigstoreProblem, Trust, TrustedPath, TrustedTime, Unverified, Vouched,
+    self, Artifact, Certificate, Claims, Identity, LogRecord, PublicKey, Purpose, Rests,
+    SignerName, Signers, SigstoreProblem, Trust, TrustedPath, TrustedTime, Unverified, Vouched,
 };
 pub use notice::Notice;
 use notice::notices;
@@ -68,6 +68,8 @@ pub struct CertifiedSigner {
     pub names: Vec<SignerName>,
     /// SHA-256 of the certificate's DER.
     pub certificate: Digest,
+    /// Start of its validity: the signature is not older.
+    pub valid_from: Timestamp,
     /// The way to the authority.
     pub path: TrustedPath,
 }
@@ -85,6 +87,10 @@ pub struct IdentifiedSigner {
     pub claims: Claims,
     /// SHA-256 of the certificate's DER.
     pub certificate: Digest,
+    /// Start of its validity: the signature is not older.
+    pub valid_from: Timestamp,
+    /// The way to the instance's authority.
+    pub path: TrustedPath,
     /// Name of the trusted root.
     pub root: String,
 }
@@ -97,6 +103,26 @@ impl SignedBy {
             Self::Key(key) => key,
             Self::Certificate(signer) => &signer.key,
             Self::Identity(signer) => &signer.key,
+        }
+    }
+
+    fn rests_on<'a>(&'a self, key: &'a Digest) -> Rests<'a> {
+        match self {
+            Self::Key(_) => Rests { key, path: None, names: &[], provider: None, not_before: None },
+            Self::Certificate(signer) => Rests {
+                key,
+                path: Some(&signer.path),
+                names: &signer.names,
+                provider: None,
+                not_before: Some(signer.valid_from),
+            },
+            Self::Identity(signer) => Rests {
+                key,
+                path: Some(&signer.path),
+                names: std::slice::from_ref(&signer.identity),
+                provider: Some(&signer.provider),
+                not_before: Some(signer.valid_from),
+            },
         }
     }
 }
@@ -200,9 +226,29 @@ pub(crate) struct Checked<E> {
     pub(crate) checked_at: Timestamp,
 }
 
-/// The checks of every signature, of a model or of any file, in order. `fits` says whether a key made the
-/// signature; `artifact` what it is about, for the log's entry.
+/// The checks of every signature, of a model or of any file: that it holds, and that what it rests on was not
+/// withdrawn. `fits` says whether a key made the signature; `artifact` what it is about, for the log's entry.
 pub(crate) fn check_signature<E>(
+    trust: &Trust,
+    unverified: &Unverified<'_>,
+    fits: impl Fn(&PublicKey) -> Option<E>,
+    artifact: impl FnOnce() -> Option<Artifact>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Checked<E>, Refusal> {
+    let checked = check_holds(trust, unverified, fits, artifact, now, limits)?;
+    let key = checked.signed_by.key().fingerprint();
+    let rests = checked.signed_by.rests_on(&key);
+    let revoked = trust.revocations.check(&rests, checked.vouched.earliest(), now);
+    match Refusal::from_reasons(revoked) {
+        Some(refusal) => Err(refusal),
+        None => Ok(checked),
+    }
+}
+
+/// That it holds, in order. `fits` says whether a key made the
+/// signature; `artifact` what it is about, for the log's entry.
+fn check_holds<E>(
     trust: &Trust,
     unverified: &Unverified<'_>,
     fits: impl Fn(&PublicKey) -> Option<E>,
@@ -226,7 +272,7 @@ pub(crate) fn check_signature<E>(
                     Reason::MalformedBundle { detail: "it names no key".into() }.into()
                 }));
             };
-            let vouched = trust.time.vouch(unverified, key, artifact, now, limits);
+            let vouched = trust.vouch(unverified, key, artifact, now, limits);
             let vouched =
                 vouched.map_err(|p| refuse(p).unwrap_or_else(|| bad_signature(key).into()))?;
             Ok(Checked {
@@ -246,7 +292,7 @@ pub(crate) fn check_signature<E>(
             // 1. When: a signature that existed while its certificate was valid counts for ever.
             let key = leaf.public_key().map_err(malformed_certificate)?;
             // A log's entry holds a Sigstore certificate or a bare key: here only timestamps count.
-            let vouched = trust.time.vouch(unverified, &key, || None, now, limits);
+            let vouched = trust.vouch(unverified, &key, || None, now, limits);
             let vouched =
                 vouched.map_err(|p| refuse(p).unwrap_or_else(|| bad_signature(&key).into()))?;
             let checked_at = vouched.earliest().unwrap_or(now);
@@ -281,17 +327,22 @@ pub(crate) fn check_signature<E>(
                 detail: "its first subject has no SHA-256 digest".into(),
             })?;
             match root.verify_certified(unverified, artifact, now, limits) {
-                Ok(vouched) if problems.is_empty() => {
+                Ok(mut vouched) if problems.is_empty() => {
+                    trust.revocations.prune(&mut vouched);
                     let Some(checked_at) = vouched.earliest() else {
-                        let detail = "none was found".to_owned();
+                        let detail = "none was found that counts".to_owned();
                         return Err(Reason::from(SigstoreProblem::NoTrustedTime { detail }).into());
                     };
+                    let path = root.path_at(unverified.material, checked_at, limits);
+                    let path = path.map_err(Reason::from)?;
                     let signed_by = SignedBy::Identity(Box::new(IdentifiedSigner {
                         key,
                         identity: identity.name,
                         provider: identity.provider,
                         claims: identity.claims,
                         certificate: leaf.fingerprint(),
+                        valid_from: leaf.validity().0,
+                        path,
                         root: root.name().to_owned(),
                     }));
                     return Ok(Checked { signed_by, encoding, vouched, checked_at });
@@ -400,6 +451,7 @@ fn certified(
         subject: leaf.subject().to_owned(),
         names: leaf.names().to_vec(),
         certificate: leaf.fingerprint(),
+        valid_from: leaf.validity().0,
         path,
     })))
 }

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use x509_cert::ext::pkix::KeyUsage;
 
 use super::certificate::Certificate;
+use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::text::Printable;
 
@@ -33,12 +34,16 @@ pub(crate) enum Purpose {
 }
 
 /// A path that holds, leaf first.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedPath {
     /// Whom the certificates are for, from the signer to the root.
     pub subjects: Vec<String>,
     /// SHA-256 of the root's DER.
-    pub root: crate::digest::Digest,
+    pub root: Digest,
+    /// SHA-256 of the DER of all of them.
+    pub certificates: Vec<Digest>,
+    /// Fingerprints of their keys.
+    pub keys: Vec<Digest>,
 }
 
 /// Why a certificate is not accepted.
@@ -323,6 +328,12 @@ impl<'a> Search<'a> {
                     return Some(TrustedPath {
                         subjects: path.iter().map(|c| c.label()).collect(),
                         root: authority.fingerprint(),
+                        certificates: path.iter().map(|c| c.fingerprint()).collect(),
+                        // Every key of a path that holds was used, but that of the signer.
+                        keys: path
+                            .iter()
+                            .filter_map(|c| Some(c.public_key().ok()?.fingerprint()))
+                            .collect(),
                     });
                 }
                 if self.best.as_ref().is_none_or(|best| problems.len() < best.len()) {

@@ -11,6 +11,7 @@ mod identity;
 mod key_pair;
 mod pem;
 mod public_key;
+mod revocation;
 mod sigstore;
 mod timestamp;
 
@@ -20,6 +21,7 @@ pub use file_hash::{BlobSource, FileHashes, FileToSign};
 pub use identity::{ClaimRule, Claims, IdentityRule};
 pub use key_pair::{KeyFileFormat, KeyPair, Password, PrivateKeyFile};
 pub use public_key::{KeyAlgorithm, PublicKey};
+pub use revocation::{Revocations, Revoked, RevokedIdentity};
 pub use sigstore::{
     Embedded, LogRecord, RootEntry, SigstoreProblem, SigstoreRoot, TimeSource, TrustedTime,
 };
@@ -27,8 +29,11 @@ pub use timestamp::{TimestampProblem, check_response};
 
 pub(crate) use ca::{Purpose, check_leaf, find_path};
 pub(crate) use file_hash::FileSignature;
+pub(crate) use revocation::Rests;
 pub(crate) use sigstore::{Artifact, Identity, Unverified, Vouched};
 pub(crate) use timestamp::to_show as timestamp_to_show;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -41,6 +46,7 @@ use timestamp::TimestampAuthority;
 pub struct Trust {
     pub(crate) signers: Signers,
     pub(crate) time: TimeTrust,
+    pub(crate) revocations: Arc<Revocations>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,7 +102,7 @@ impl Trust {
     }
 
     fn of(signers: Signers) -> Self {
-        Self { signers, time: TimeTrust::default() }
+        Self { signers, time: TimeTrust::default(), revocations: Arc::default() }
     }
 
     /// Believes RFC 3161 timestamps of authorities whose certificates lead to these roots, too: then a signature counts
@@ -115,6 +121,13 @@ impl Trust {
         self
     }
 
+    /// Counts nothing that rests on what was withdrawn. Everything that was given before is replaced.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
     /// What the caller asked for, in words.
     pub(crate) fn expectation(&self) -> &'static str {
         match self.signers {
@@ -125,9 +138,25 @@ impl Trust {
     }
 }
 
+impl Trust {
+    /// Checks what a bundle says about time, for a signature by this key; nobody counts who was withdrawn.
+    pub(crate) fn vouch(
+        &self,
+        bundle: &Unverified<'_>,
+        key: &PublicKey,
+        artifact: impl FnOnce() -> Option<Artifact>,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Vouched, Vec<SigstoreProblem>> {
+        let mut vouched = self.time.vouch(bundle, key, artifact, now, limits)?;
+        self.revocations.prune(&mut vouched);
+        Ok(vouched)
+    }
+}
+
 impl TimeTrust {
     /// Checks what a bundle says about time, for a signature by this key; nothing, if nobody is believed.
-    pub(crate) fn vouch(
+    fn vouch(
         &self,
         bundle: &Unverified<'_>,
         key: &PublicKey,
@@ -161,10 +190,7 @@ impl TimeTrust {
             for token in &bundle.evidence.timestamps {
                 let stamp = timestamp::verify(token, bundle.signature(), &authorities, now, limits);
                 match stamp {
-                    Ok(stamp) => vouched.times.push(TrustedTime {
-                        at: stamp.at,
-                        source: TimeSource::Timestamp(stamp.authority),
-                    }),
+                    Ok(stamp) => vouched.times.push(TrustedTime::of_stamp(stamp)),
                     Err(problem) => problems.push(problem.into()),
                 }
             }

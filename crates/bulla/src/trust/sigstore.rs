@@ -23,13 +23,13 @@ use sigstore_verify::{
     VerificationPolicy, VerificationResult, Verifier,
 };
 
-use super::ca::{Purpose, find_path};
+use super::ca::{Purpose, TrustedPath, find_path};
 use super::certificate::{Certificate, SignerName};
 use super::identity::{Claims, IdentityRule, Mismatch};
 use super::public_key::PublicKey;
 use super::timestamp::{self, TimestampAuthority, TimestampProblem};
 use crate::bundle::{Evidence, KeyHint, MEDIA_TYPE, Material, ToWrite, encode_as};
-use crate::digest::Digest;
+use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Fault;
 use crate::json;
 use crate::limits::Limits;
@@ -227,6 +227,21 @@ pub struct TrustedTime {
     pub at: Timestamp,
     /// Who says so.
     pub source: TimeSource,
+    /// SHA-256 of the DER of their certificates, from their own to the root.
+    pub certificates: Vec<Digest>,
+    /// Fingerprints of the keys in those, or of the log's.
+    pub keys: Vec<Digest>,
+}
+
+impl TrustedTime {
+    pub(super) fn of_stamp(stamp: timestamp::Stamp) -> Self {
+        Self {
+            at: stamp.at,
+            source: TimeSource::Timestamp(stamp.authority),
+            certificates: stamp.path.certificates,
+            keys: stamp.path.keys,
+        }
+    }
 }
 
 /// Who says when.
@@ -507,7 +522,9 @@ impl SigstoreRoot {
         };
         // A time that the crates do not see they do not check the certificate at, either.
         for (_, time) in times.iter().filter(|(has_fraction, _)| *has_fraction) {
-            self.check_certificate_at(material, time.at, limits)?;
+            if !matches!(material, Material::PublicKey(_)) {
+                self.path_at(material, time.at, limits)?;
+            }
         }
         // 2. The rest, over exactly the bytes that will be used.
         let media_type = match material {
@@ -578,16 +595,16 @@ impl SigstoreRoot {
     }
 
     /// The path from a signer's certificate to an authority that is trusted at a time.
-    fn check_certificate_at(
+    pub(crate) fn path_at(
         &self,
         material: &Material,
         at: Timestamp,
         limits: &Limits,
-    ) -> Result<(), SigstoreProblem> {
+    ) -> Result<TrustedPath, SigstoreProblem> {
         let chain = match material {
             Material::Sigstore { certificate } => std::slice::from_ref(certificate),
             Material::CertificateChain(chain) => chain.as_slice(),
-            Material::PublicKey(_) => return Ok(()),
+            Material::PublicKey(_) => &[],
         };
         let root = self.0.name.clone();
         let refuse = |detail: String| SigstoreProblem::Certificate { root: root.clone(), detail };
@@ -607,7 +624,20 @@ impl SigstoreRoot {
             return Err(SigstoreProblem::AuthorityNotValid { root, at });
         }
         match find_path(Purpose::CodeSigning, leaf, intermediates, &trusted, at, limits) {
-            Ok(_) => Ok(()),
+            Ok(mut path) => {
+                // Whoever issued it may be named as an authority himself: those above him are part of the way, too.
+                let above = self.0.certificate_authorities.iter().map(|(chain, _)| chain);
+                let above =
+                    above.filter(|chain| chain.iter().any(|c| c.fingerprint() == path.root));
+                for certificate in above.flatten() {
+                    let fingerprint = certificate.fingerprint();
+                    if !path.certificates.contains(&fingerprint) {
+                        path.certificates.push(fingerprint);
+                        path.keys.extend(certificate.public_key().map(|key| key.fingerprint()));
+                    }
+                }
+                Ok(path)
+            }
             Err(problems) => {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 Err(refuse(problems.join("; ")))
@@ -628,8 +658,7 @@ impl SigstoreRoot {
         tokens
             .map(|token| {
                 let stamp = timestamp::verify(token, bundle.signature(), authorities, now, limits)?;
-                let source = TimeSource::Timestamp(stamp.authority);
-                Ok((stamp.has_fraction, TrustedTime { at: stamp.at, source }))
+                Ok((stamp.has_fraction, TrustedTime::of_stamp(stamp)))
             })
             .collect()
     }
@@ -643,7 +672,16 @@ impl SigstoreRoot {
         let at = result.integrated_time()?;
         let promised = entries.iter().filter(|entry| entry.inclusion_promise.is_some());
         let entry = promised.clone().find(|entry| entry.integrated_time == Some(at))?;
-        Some(TrustedTime { at, source: TimeSource::Log(self.log_url(&entry.log_id.key_id)) })
+        let id = &entry.log_id.key_id;
+        // A log's ID is the fingerprint of its key (RFC 6962 §3.2).
+        let key = Sha256Hash::try_from(id.as_bytes()).ok();
+        let key = key.map(|key| Digest::from_bytes(HashAlgorithm::Sha256, key.as_bytes()));
+        Some(TrustedTime {
+            at,
+            source: TimeSource::Log(self.log_url(id)),
+            certificates: Vec::new(),
+            keys: key.into_iter().collect(),
+        })
     }
 
     fn log_url(&self, id: &LogKeyId) -> String {

@@ -22,7 +22,7 @@ use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::ca::{PathProblem, Purpose, find_path};
+use super::ca::{PathProblem, Purpose, TrustedPath, find_path};
 use super::certificate::Certificate;
 use crate::limits::{CLOCK_SKEW, Limits, TIMESTAMP_BYTES};
 
@@ -49,6 +49,8 @@ pub(crate) struct Stamp {
     pub(crate) at: Timestamp,
     /// Subject of the authority's certificate.
     pub(crate) authority: String,
+    /// The way from that to the root.
+    pub(crate) path: TrustedPath,
     /// Whether it is more exact than a second, which not every reader takes.
     pub(crate) has_fraction: bool,
 }
@@ -308,7 +310,7 @@ pub(crate) fn verify(
     for authority in authorities {
         match token.made_by(authority, at, limits) {
             Ok(_) if is_future(at, now) => return Err(TimestampProblem::Future { at, now }),
-            Ok(authority) => return Ok(Stamp { at, authority, has_fraction }),
+            Ok((authority, path)) => return Ok(Stamp { at, authority, path, has_fraction }),
             // That of the authority that comes closest is told.
             Err(TimestampProblem::UnknownAuthority { .. }) => {}
             Err(closer) => problem = closer,
@@ -444,13 +446,13 @@ impl Token {
         self.certificates.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
     }
 
-    /// Whether this authority made it, and was trusted when it did; its name.
+    /// Whether this authority made it, and was trusted when it did; its name, and the way to its root.
     fn made_by(
         &self,
         authority: &TimestampAuthority,
         at: Timestamp,
         limits: &Limits,
-    ) -> Result<String, TimestampProblem> {
+    ) -> Result<(String, TrustedPath), TimestampProblem> {
         let info = &self.signer;
         let embedded = self.certificates();
         let unknown = || TimestampProblem::UnknownAuthority { signer: String::new() };
@@ -468,7 +470,8 @@ impl Token {
         let intermediates: Vec<Certificate> =
             authority.intermediates.iter().chain(&embedded).cloned().collect();
         // A root of another authority is no news; a path that reaches ours and breaks a rule is.
-        find_path(Purpose::TimeStamping, signer, &intermediates, &authority.roots, at, limits)
+        let roots = &authority.roots;
+        let path = find_path(Purpose::TimeStamping, signer, &intermediates, roots, at, limits)
             .map_err(|problems| {
                 let problem = problems.into_iter().next();
                 match problem {
@@ -514,7 +517,7 @@ impl Token {
         if from.is_some_and(|from| at < from) || until.is_some_and(|until| at > until) {
             return Err(TimestampProblem::OutsideWindow { at, valid: authority.valid });
         }
-        Ok(name)
+        Ok((name, path))
     }
 }
 

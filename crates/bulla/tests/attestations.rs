@@ -61,6 +61,10 @@ fn provenance() -> Value {
     })
 }
 
+fn applies_to() -> Value {
+    json!({ "policy": "company-models", "environment": "production", "rulesSha256": hex(7) })
+}
+
 /// One of each kind that Bulla writes.
 fn samples() -> Vec<(&'static str, &'static str, Value)> {
     vec![
@@ -89,6 +93,16 @@ fn samples() -> Vec<(&'static str, &'static str, Value)> {
             "vsa",
             "https://slsa.dev/verification_summary/v1",
             json!({ "verifier": { "id": "https://gate.example" }, "timeVerified": "2026-11-20T00:00:00Z", "resourceUri": "pkg:huggingface/a/b", "policy": { "uri": "https://policy.example" }, "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_2"], "slsaVersion": "1.1" }),
+        ),
+        (
+            "approval",
+            "urn:bulla:attestation:approval:v0.1",
+            json!({ "appliesTo": applies_to(), "issued": "2026-11-20T00:00:00Z", "expires": "2026-12-20T00:00:00Z", "comment": "red team of 2026-11" }),
+        ),
+        (
+            "exception",
+            "urn:bulla:attestation:exception:v0.1",
+            json!({ "appliesTo": applies_to(), "waives": ["max-signature-age"], "reason": "the retraining is late", "issued": "2026-11-20T00:00:00Z", "expires": "2026-12-20T00:00:00Z" }),
         ),
         (
             "https://in-toto.io/attestation/scai/v0.3",
@@ -125,13 +139,14 @@ fn what_is_refused() {
         all
     };
     let many = |n: usize| Value::from(vec![json!({ "uri": "a:b" }); n]);
-    let release = |change: Value| {
-        let mut all = samples().into_iter().find(|(name, ..)| *name == "release").unwrap().2;
+    let changed = |kind: &str, change: Value| {
+        let mut all = samples().into_iter().find(|(name, ..)| *name == kind).unwrap().2;
         for (key, value) in change.as_object().unwrap() {
             all[key] = value.clone();
         }
-        statement(&own("release"), all)
+        statement(&own(kind), all)
     };
+    let release = |change: Value| changed("release", change);
     let cases = [
         ("no-subject", edit("/subject", json!([])), "has 0 subjects"),
         ("too-many-subjects", edit("/subject", many(1025)), "1025 subjects"),
@@ -263,6 +278,26 @@ fn what_is_refused() {
             ),
             "twice",
         ),
+        (
+            "approval-that-ends-first",
+            changed("approval", json!({ "expires": "2026-11-19T00:00:00Z" })),
+            "not after it was issued",
+        ),
+        (
+            "approval-without-rules",
+            changed(
+                "approval",
+                json!({ "appliesTo": { "policy": "a", "environment": "b", "rulesSha256": "" } }),
+            ),
+            "no SHA-256 of rules",
+        ),
+        (
+            "approval-as-a-list",
+            changed("approval", json!({ "appliesTo": ["a", "b", hex(7)] })),
+            "expected an object",
+        ),
+        ("exception-from-nothing", changed("exception", json!({ "waives": [] })), "waives 0 rules"),
+        ("exception-for-no-reason", changed("exception", json!({ "reason": "" })), "its reason is"),
         (
             "own-type-of-another-version",
             statement("urn:bulla:attestation:release:v9", json!({})),

@@ -5,6 +5,7 @@
 //!                          ── statement ─► Authenticated<Attestation>   anything else about a model
 //! ```
 
+pub mod approval;
 pub mod build;
 pub mod dataset;
 pub mod descriptor;
@@ -28,6 +29,7 @@ use crate::digest::{Digest, HashAlgorithm};
 use crate::error::Reason;
 use crate::json::{self, Object};
 use crate::limits::{DESCRIPTOR_TEXT_BYTES, DESCRIPTORS, STATEMENT_SUBJECTS};
+use approval::{APPROVAL, Approval, EXCEPTION, Exception};
 use dataset::Dataset;
 use descriptor::ResourceDescriptor;
 use evaluation::Evaluation;
@@ -68,6 +70,10 @@ pub enum Predicate {
     Release(Release),
     /// What a verifier decided.
     Verdict(Box<Verdict>),
+    /// That somebody agrees to a model for an environment.
+    Approval(Approval),
+    /// Which rules of an environment a model need not meet.
+    Exception(Exception),
     /// A statement of a kind that Bulla has no words for.
     Other(Other),
 }
@@ -92,13 +98,23 @@ impl Predicate {
             Self::TestResult(_) => test_result::PREDICATE_TYPE,
             Self::Release(_) => release::PREDICATE_TYPE,
             Self::Verdict(_) => verdict::PREDICATE_TYPE,
+            Self::Approval(_) => APPROVAL,
+            Self::Exception(_) => EXCEPTION,
             Self::Other(other) => &other.predicate_type,
         }
     }
 
     /// The short names, of the kinds that have one.
-    pub const NAMES: [&str; 6] =
-        ["provenance", "dataset", "evaluation", "test-result", "release", "vsa"];
+    pub const NAMES: [&str; 8] = [
+        "provenance",
+        "dataset",
+        "evaluation",
+        "test-result",
+        "release",
+        "vsa",
+        "approval",
+        "exception",
+    ];
 
     /// What policies call it: a short name, or the predicate type of a kind that has none.
     #[must_use]
@@ -110,6 +126,8 @@ impl Predicate {
             Self::TestResult(_) => "test-result",
             Self::Release(_) => "release",
             Self::Verdict(_) => "vsa",
+            Self::Approval(_) => "approval",
+            Self::Exception(_) => "exception",
             Self::Other(other) => &other.predicate_type,
         }
     }
@@ -122,6 +140,8 @@ impl Predicate {
             Self::TestResult(result) => result.check(),
             Self::Release(release) => release.check(),
             Self::Verdict(verdict) => verdict.check(),
+            Self::Approval(approval) => approval.check(),
+            Self::Exception(exception) => exception.check(),
             Self::Other(_) => Ok(()),
         }
     }
@@ -178,6 +198,8 @@ impl Statement {
             Predicate::TestResult(result) => out(self, result),
             Predicate::Release(release) => out(self, release),
             Predicate::Verdict(verdict) => out(self, verdict),
+            Predicate::Approval(approval) => out(self, approval),
+            Predicate::Exception(exception) => out(self, exception),
             Predicate::Other(other) => out(self, &other.predicate),
         };
         let payload = payload.map_err(|e| malformed_attestation(e.to_string()))?;
@@ -216,6 +238,8 @@ impl Statement {
             test_result::PREDICATE_TYPE => Predicate::TestResult(predicate(body)?),
             release::PREDICATE_TYPE => Predicate::Release(predicate(body)?),
             verdict::PREDICATE_TYPE => Predicate::Verdict(Box::new(predicate(body)?)),
+            APPROVAL => Predicate::Approval(predicate(body)?),
+            EXCEPTION => Predicate::Exception(predicate(body)?),
             other => Predicate::Other(Other::read(other, body)?),
         };
         predicate.check()?;

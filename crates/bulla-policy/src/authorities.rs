@@ -1,55 +1,15 @@
-//! `trust` and `signing_authorities`: keys, certificates and identities, each with what it may sign.
-//!
-//! What lies in another file is named with its digest, so that the digest of the document is that of everything in it
-//! (rule 12 of the security design).
+//! `signing_authorities`: keys, certificates and identities, each with what it may sign.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bulla::jiff::Timestamp;
 use bulla::party::{MaySign, Party};
-use bulla::text::time;
-use bulla::{
-    Certificate, ClaimRule, Digest, Embedded, Fault, IdentityRule, Limits, PublicKey, SignerName,
-    SigstoreRoot, Trust, read_named,
-};
+use bulla::text::{glob, time};
+use bulla::{ClaimRule, Digest, Fault, IdentityRule, PublicKey, SignerName, Trust};
 use serde::Deserialize;
 
-use crate::yaml::malformed;
-
-/// Who is believed about the time, and which certificates lead somewhere.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TrustSection {
-    #[serde(default)]
-    timestamp_authorities: Vec<NamedFile>,
-    #[serde(default)]
-    certificate_authorities: Vec<NamedFile>,
-    #[serde(default)]
-    sigstore: Option<Sigstore>,
-}
-
-/// A file of certificates: PEM, or a path with the SHA-256 of what is there.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamedFile {
-    name: String,
-    #[serde(alias = "root")]
-    chain: String,
-    #[serde(default)]
-    sha256: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sigstore {
-    #[serde(default)]
-    trusted_root: Option<String>,
-    #[serde(default)]
-    sha256: Option<String>,
-    #[serde(default)]
-    public_good: bool,
-}
+use crate::span::Span;
+use crate::trust::{Anchors, Reader};
 
 /// Somebody who signs.
 #[derive(Debug, Deserialize)]
@@ -57,6 +17,17 @@ struct Sigstore {
 pub(crate) struct Authority {
     #[serde(rename = "type")]
     kind: Kind,
+    /// Where each of its keys has to be kept, as its record says.
+    #[serde(default)]
+    pub(crate) key_storage: Option<Storage>,
+    /// Of which algorithm each of its keys has to be.
+    #[serde(default)]
+    pub(crate) key_algorithm: Option<String>,
+    #[serde(default)]
+    pub(crate) rotation: Option<Rotation>,
+    /// How many people have to agree to what it signed.
+    #[serde(default)]
+    pub(crate) approvals: Option<ApprovalsEntry>,
     /// What all of its keys or identities may sign.
     #[serde(default)]
     may_sign: Vec<String>,
@@ -65,7 +36,7 @@ pub(crate) struct Authority {
     /// For certificates: names of certificate authorities, else all that are listed.
     #[serde(default)]
     certificate_authorities: Vec<String>,
-    /// For certificates: whom they are for.
+    /// For certificates: whom they are for. For keys: who may hold one.
     #[serde(default)]
     authorized_signers: Vec<String>,
     #[serde(default)]
@@ -77,6 +48,42 @@ pub(crate) struct Authority {
     require_claims: Vec<String>,
 }
 
+/// Where a key is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// In a file.
+    File,
+    /// In a vault, from which it can be read.
+    Vault,
+    /// In a cloud's key service, which signs with it.
+    Kms,
+    /// In hardware that does not hand it out.
+    Hsm,
+}
+
+/// How often keys are replaced.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rotation {
+    /// After how long each key is replaced.
+    pub(crate) every: Span,
+    /// For how long both count.
+    pub(crate) overlap: Span,
+}
+
+/// Who has to agree.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApprovalsEntry {
+    pub(crate) required: usize,
+    /// A role.
+    pub(crate) from: String,
+    /// The longest that an approval counts, whatever it says itself.
+    #[serde(default)]
+    pub(crate) valid_for: Option<Span>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
@@ -85,14 +92,20 @@ enum Kind {
     Keyless,
 }
 
+/// A public key: PEM, or a path with the fingerprint of what is there.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Key {
+pub(crate) struct Key {
     #[serde(default)]
     id: Option<String>,
     public_key: String,
     #[serde(default)]
     fingerprint: Option<String>,
+    #[serde(default)]
+    storage: Option<Storage>,
+    /// Who holds it: a person or a machine.
+    #[serde(default)]
+    signer: Option<String>,
     #[serde(default)]
     valid: Option<Valid>,
     #[serde(default)]
@@ -108,144 +121,84 @@ struct Valid {
     until: Option<String>,
 }
 
-/// Reads what a document names, with the files that lie beside it.
-pub(crate) struct Reader<'a> {
-    /// The document.
-    pub(crate) path: &'a Path,
-    pub(crate) limits: &'a Limits,
+/// What a document says of one key.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct KeyRecord {
+    /// Whose it is: the authority's name.
+    pub authority: String,
+    /// What it is called there.
+    pub id: Option<String>,
+    /// SHA-256 of its `SubjectPublicKeyInfo`.
+    pub fingerprint: Digest,
+    /// Its algorithm's name.
+    pub algorithm: String,
+    /// Where it is kept.
+    pub storage: Option<Storage>,
+    /// Who holds it.
+    pub signer: Option<String>,
+    /// When its signatures count: from the first, and before the second.
+    pub valid: (Option<Timestamp>, Option<Timestamp>),
 }
 
 impl Reader<'_> {
-    fn fault(&self, detail: impl Into<String>) -> Fault {
-        malformed(self.path, detail)
-    }
-
-    /// Text that stands in the document, or a file from beside it that is what the document says.
-    fn text(
-        &self,
-        what: &str,
-        given: &str,
-        limit: u64,
-        is_pinned: impl FnOnce(&[u8]) -> Result<(), String>,
-    ) -> Result<String, Fault> {
-        if given.contains("-----BEGIN ") {
-            return Ok(given.to_owned());
-        }
-        let beside = self.path.parent().unwrap_or_else(|| Path::new("."));
-        let file = beside.join(given);
-        let bytes = read_named(&file, limit)?;
-        is_pinned(&bytes).map_err(|why| self.fault(format!("{what}: {given} {why}")))?;
-        String::from_utf8(bytes).map_err(|_| self.fault(format!("{what}: {given} is not text")))
-    }
-
-    /// The same for a file that is named with the SHA-256 of its bytes.
-    fn pinned(
-        &self,
-        what: &str,
-        given: &str,
-        sha256: Option<&str>,
-        limit: u64,
-    ) -> Result<String, Fault> {
-        self.text(what, given, limit, |bytes| {
-            let found = hex::encode(Digest::sha256(bytes).as_bytes());
-            match sha256.map(|pin| pin.strip_prefix("sha256:").unwrap_or(pin)) {
-                Some(pin) if pin.eq_ignore_ascii_case(&found) => Ok(()),
-                Some(pin) => Err(format!("has the SHA-256 {found}, expected {pin}")),
-                None => Err(format!(
-                    "is another file: add the SHA-256 of what it has to be (it is now {found})"
-                )),
-            }
-        })
-    }
-
-    fn certificates(&self, file: &NamedFile) -> Result<Vec<Certificate>, Fault> {
-        let (limit, what) = (self.limits.pem_bytes, file.name.as_str());
-        let text = self.pinned(what, &file.chain, file.sha256.as_deref(), limit)?;
-        Certificate::from_pem(&text, self.limits).map_err(|e| self.fault(format!("{what}: {e}")))
-    }
-
-    fn root(&self, sigstore: &Sigstore) -> Result<SigstoreRoot, Fault> {
-        match (&sigstore.trusted_root, sigstore.public_good) {
-            (None, true) => SigstoreRoot::embedded(Embedded::PublicGood),
-            (Some(path), false) => {
-                let limit = self.limits.trusted_root_bytes;
-                let text = self.pinned("sigstore", path, sigstore.sha256.as_deref(), limit)?;
-                SigstoreRoot::from_json(path, text.as_bytes(), self.limits)
-            }
-            _ => {
-                Err(self
-                    .fault("sigstore: give either trusted_root with sha256, or public_good: true"))
-            }
-        }
-    }
-
     /// Every party, with all its keys.
     pub(crate) fn parties(
         &self,
-        trust: &TrustSection,
+        anchors: &Anchors,
         authorities: &BTreeMap<String, Authority>,
-    ) -> Result<Vec<Party>, Fault> {
+    ) -> Result<(Vec<Party>, Vec<KeyRecord>), Fault> {
         if authorities.is_empty() {
             return Err(self.fault("signing_authorities is empty: nobody is named to trust"));
         }
-        let root = trust.sigstore.as_ref().map(|sigstore| self.root(sigstore)).transpose()?;
-        let mut stamps = Vec::new();
-        for authority in &trust.timestamp_authorities {
-            stamps.extend(self.certificates(authority)?);
-        }
-        let timed = |trust: Trust| {
-            let trust = trust.with_timestamp_roots(stamps.clone());
-            match &root {
-                Some(root) => trust.with_time_of(root.clone()),
-                None => trust,
-            }
-        };
-        let mut parties = Vec::new();
+        let (mut parties, mut records) = (Vec::new(), Vec::new());
         for (id, authority) in authorities {
             let fault = |detail: String| self.fault(format!("{id}: {detail}"));
             authority.check_members().map_err(fault)?;
+            let all = read_may_sign(&authority.may_sign);
+            let party = |trust: Trust, may_sign| Party {
+                id: id.clone(),
+                trust: anchors.timed(trust),
+                valid: (None, None),
+                may_sign,
+            };
             match authority.kind {
                 Kind::Key => {
                     for key in &authority.keys {
                         let public = self.key(id, key)?;
-                        let trust = timed(Trust::keys(vec![public])?);
-                        let valid = key.valid.as_ref().map_or(Ok((None, None)), Valid::read);
-                        let may_sign = key.may_sign.as_ref().unwrap_or(&authority.may_sign);
-                        let valid = valid.map_err(fault)?;
-                        let may_sign = read_may_sign(may_sign).map_err(fault)?;
-                        parties.push(Party { id: id.clone(), trust, valid, may_sign });
+                        let may_sign = match &key.may_sign {
+                            Some(own) => read_may_sign(own),
+                            None => all.clone(),
+                        };
+                        let record = authority.record(id, key, &public).map_err(fault)?;
+                        let party = party(Trust::keys(vec![public])?, may_sign.map_err(fault)?);
+                        parties.push(Party { valid: record.valid, ..party });
+                        records.push(record);
                     }
                 }
                 Kind::Certificate => {
-                    let mut roots = Vec::new();
-                    let named = |file: &&NamedFile| {
-                        let names = &authority.certificate_authorities;
-                        names.is_empty() || names.contains(&file.name)
-                    };
-                    for file in trust.certificate_authorities.iter().filter(named) {
-                        roots.extend(self.certificates(file)?);
-                    }
-                    let known = |name: &&String| {
-                        !trust.certificate_authorities.iter().any(|file| file.name == **name)
-                    };
-                    if let Some(name) = authority.certificate_authorities.iter().find(known) {
+                    let names = &authority.certificate_authorities;
+                    let known =
+                        |name: &&String| anchors.authorities.iter().all(|(n, _)| n != *name);
+                    if let Some(name) = names.iter().find(known) {
                         return Err(fault(format!(
                             "there is no certificate authority {name} under trust"
                         )));
                     }
+                    let named = anchors.authorities.iter();
+                    let named = named.filter(|(name, _)| names.is_empty() || names.contains(name));
+                    let roots: Vec<_> = named.flat_map(|(_, roots)| roots.clone()).collect();
                     if roots.is_empty() {
                         return Err(fault("no certificate authority is listed under trust".into()));
                     }
                     for signer in &authority.authorized_signers {
                         let signer = SignerName::parse(signer).map_err(|e| fault(e.to_string()))?;
                         let trust = Trust::certificate_authorities(roots.clone(), Some(signer))?;
-                        let may_sign = read_may_sign(&authority.may_sign).map_err(fault)?;
-                        let (id, trust) = (id.clone(), timed(trust));
-                        parties.push(Party { id, trust, valid: (None, None), may_sign });
+                        parties.push(party(trust, all.clone().map_err(fault)?));
                     }
                 }
                 Kind::Keyless => {
-                    let Some(root) = &root else {
+                    let Some(root) = &anchors.root else {
                         return Err(fault(
                             "an identity needs a Sigstore instance: add trust.sigstore".into(),
                         ));
@@ -263,15 +216,15 @@ impl Reader<'_> {
                         rules.push(rule);
                     }
                     let trust = Trust::sigstore(root.clone(), rules)?;
-                    let may_sign = read_may_sign(&authority.may_sign).map_err(fault)?;
-                    parties.push(Party { id: id.clone(), trust, valid: (None, None), may_sign });
+                    parties.push(party(trust, all.map_err(fault)?));
                 }
             }
         }
-        Ok(parties)
+        Ok((parties, records))
     }
 
-    fn key(&self, authority: &str, key: &Key) -> Result<PublicKey, Fault> {
+    /// A key that is named, and is what the document says.
+    pub(crate) fn key(&self, authority: &str, key: &Key) -> Result<PublicKey, Fault> {
         let what = match &key.id {
             Some(id) => format!("{authority}, key {id}"),
             None => format!("{authority}, key"),
@@ -304,7 +257,9 @@ impl Authority {
     fn check_members(&self) -> Result<(), String> {
         let members = [
             ("keys", !self.keys.is_empty(), Kind::Key, true),
-            ("authorized_signers", !self.authorized_signers.is_empty(), Kind::Certificate, true),
+            ("key_storage", self.key_storage.is_some(), Kind::Key, false),
+            ("key_algorithm", self.key_algorithm.is_some(), Kind::Key, false),
+            ("rotation", self.rotation.is_some(), Kind::Key, false),
             (
                 "certificate_authorities",
                 !self.certificate_authorities.is_empty(),
@@ -315,6 +270,14 @@ impl Authority {
             ("identity_provider", self.identity_provider.is_some(), Kind::Keyless, true),
             ("require_claims", !self.require_claims.is_empty(), Kind::Keyless, false),
         ];
+        // Keys have it, too: there it says who may hold one.
+        let signers = !self.authorized_signers.is_empty();
+        if signers && self.kind == Kind::Keyless {
+            return Err("authorized_signers is for authorities of another type".into());
+        }
+        if !signers && self.kind == Kind::Certificate {
+            return Err("authorized_signers is missing".into());
+        }
         for (name, given, kind, needed) in members {
             if given && kind != self.kind {
                 return Err(format!("{name} is for authorities of another type"));
@@ -324,6 +287,73 @@ impl Authority {
             }
         }
         Ok(())
+    }
+}
+
+impl Key {
+    /// When its signatures count.
+    pub(crate) fn valid(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), String> {
+        self.valid.as_ref().map_or(Ok((None, None)), Valid::read)
+    }
+}
+
+impl Authority {
+    /// A member that would do nothing in a trust file.
+    pub(crate) fn only_of_policies(&self) -> Result<(), &'static str> {
+        match (&self.rotation, &self.approvals) {
+            (Some(_), _) => Err("rotation"),
+            (_, Some(_)) => Err("approvals"),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// What is said of a key, if it is what is asked of all keys of this authority.
+    fn record(&self, authority: &str, key: &Key, public: &PublicKey) -> Result<KeyRecord, String> {
+        let what = key.id.as_deref().map_or("a key".to_owned(), |id| format!("the key {id}"));
+        let algorithm = public.algorithm().name();
+        if let Some(asked) = &self.key_algorithm
+            && !asked.eq_ignore_ascii_case(&algorithm)
+        {
+            return Err(format!("{what} is {algorithm}, but key_algorithm asks for {asked}"));
+        }
+        if let Some(asked) = self.key_storage
+            && key.storage.is_none_or(|storage| storage < asked)
+        {
+            let found = key.storage.map_or("says nothing of its storage".to_owned(), |storage| {
+                format!("is kept in {storage}")
+            });
+            return Err(format!("{what} {found}, but key_storage asks for {asked}"));
+        }
+        if !self.authorized_signers.is_empty() {
+            let holds = |signer: &String| self.authorized_signers.iter().any(|p| glob(p, signer));
+            if !key.signer.as_ref().is_some_and(holds) {
+                let found = key.signer.as_deref().unwrap_or("nobody");
+                return Err(format!(
+                    "{what} is held by {found}, who is not among the authorized_signers"
+                ));
+            }
+        }
+        let valid = key.valid()?;
+        Ok(KeyRecord {
+            authority: authority.to_owned(),
+            id: key.id.clone(),
+            fingerprint: public.fingerprint(),
+            algorithm,
+            storage: key.storage,
+            signer: key.signer.clone(),
+            valid,
+        })
+    }
+}
+
+impl std::fmt::Display for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Vault => "a vault",
+            Self::Kms => "a key service (kms)",
+            Self::Hsm => "hardware (hsm)",
+        })
     }
 }
 

@@ -2,7 +2,27 @@
 #![forbid(unsafe_code)]
 
 mod authorities;
+mod chain;
+mod decision;
+mod environment;
+mod gate;
+mod policy;
+mod revocations;
+mod roles;
+mod rules;
+mod signed;
+mod span;
+mod trust;
 mod trust_file;
 mod yaml;
 
+pub use authorities::{KeyRecord, Storage};
+pub use decision::{Decision, Finding, Outcome, PolicyReference};
+pub use environment::Mode;
+pub use gate::{Candidate, Gate, Memory, Request};
+pub use policy::{Approvals, Environment, Policy};
+pub use revocations::{ModelName, RevocationList, RevokedModel};
+pub use roles::{Person, Role};
+pub use rules::WAIVABLE;
+pub use signed::{people_who_signed, signature_files, signatures_of};
 pub use trust_file::TrustFile;

@@ -35,6 +35,11 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, 
     serde_saphyr::from_str_with_options(text, options).map_err(|e| malformed(e.to_string()))
 }
 
+/// Of a policy.
+pub(crate) fn policy_fault(path: &Path, detail: impl Into<String>) -> Fault {
+    Fault::Policy { path: path.to_owned(), detail: detail.into() }
+}
+
 pub(crate) fn malformed(path: &Path, detail: impl Into<String>) -> Fault {
     Fault::TrustFile { path: path.to_owned(), detail: detail.into() }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::text::{Printable, bytes, io_words};
 
 /// Could not be checked. Nothing is known about the model.
@@ -93,6 +95,22 @@ pub enum Fault {
         /// What is wrong with it.
         detail: String,
     },
+    /// A policy, or a document that it names, and why nothing can be decided by it.
+    #[error("{} cannot be used: {}", Printable(&path.to_string_lossy()), Printable(detail))]
+    Policy {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The clock stands before something that has happened.
+    #[error("it is {now} by the clock, and the last decision was made at {last}")]
+    Clock {
+        /// What it says.
+        now: Timestamp,
+        /// What has happened.
+        last: Timestamp,
+    },
     /// A service that did not do what it was asked.
     #[error("the {service} at {} failed: {}", Printable(url), Printable(detail))]
     Service {
@@ -168,6 +186,8 @@ impl Fault {
             Self::DigestCache { .. } => "digest-cache",
             Self::TrustedRoot { .. } => "trusted-root",
             Self::TrustFile { .. } => "trust-file",
+            Self::Policy { .. } => "policy",
+            Self::Clock { .. } => "clock",
             Self::Service { .. } => "service",
             Self::Token { .. } => "identity-token",
             Self::NotAgreed => "not-agreed",
@@ -209,6 +229,10 @@ impl Fault {
             | Self::Service { hint, .. }
             | Self::Token { hint, .. } => hint,
             Self::TrustFile { .. } => "docs/lineage.md describes the file, with an example",
+            Self::Policy { .. } => {
+                "'bulla policy check' says all that is wrong; docs/policy.md describes the document"
+            }
+            Self::Clock { .. } => "set the clock: decisions rest on it",
             Self::NotAgreed => {
                 "agree when asked, or beforehand with --yes; a signature with a key (--key) publishes nothing"
             }

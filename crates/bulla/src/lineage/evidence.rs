@@ -73,8 +73,17 @@ impl Stored {
 }
 
 impl Held {
+    /// Its signature file, up to one byte more than the limit; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Fault::Io`] when it is there and cannot be read.
+    pub fn read_signature(&self, limits: &Limits) -> Result<Option<Cow<'_, [u8]>>, Fault> {
+        self.signature.signature(limits)
+    }
+
     /// Where its signature is looked for.
-    fn signature_place(&self) -> String {
+    #[must_use]
+    pub fn signature_place(&self) -> String {
         match &self.signature_path {
             Some(inside) => format!("{}/{inside}", self.place.trim_end_matches('/')),
             None => format!("{}.sig", self.place),
@@ -253,6 +262,10 @@ impl Evidence {
             }
         }
         Ok(evidence)
+    }
+
+    pub(super) fn into_statements(self) -> Vec<Stated> {
+        self.statements
     }
 
     /// Statements about a model.

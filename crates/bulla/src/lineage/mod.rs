@@ -38,6 +38,7 @@ use crate::model::{ModelSource, Scope, Work};
 use crate::report::SignedByReport;
 use crate::statement::build::Role;
 use crate::statement::model::ModelDigests;
+use crate::verify::{Notice, VerifiedModel};
 use evidence::Evidence;
 
 /// What is asked for beyond the rules.
@@ -49,11 +50,38 @@ pub struct Options<'a> {
     pub measure_parents: bool,
     /// Does conversions again, to compare.
     pub converter: Option<&'a dyn Converter>,
+    /// The model that is asked about, if its files were found just now to be what was signed: they are not read twice.
+    pub verified: Option<&'a dyn FoundRight>,
+}
+
+/// A model whose files are what was signed: a [`VerifiedModel`], wherever it came from, and nothing else.
+pub trait FoundRight: std::fmt::Debug + private::Sealed {
+    /// Both its digests, if its signature binds names.
+    fn digests(&self) -> Option<ModelDigests>;
+    /// What a person should know.
+    fn notices(&self) -> &[Notice];
+}
+
+mod private {
+    pub trait Sealed {}
+    impl<S> Sealed for crate::verify::VerifiedModel<S> {}
+}
+
+impl<S: ModelSource + std::fmt::Debug> FoundRight for VerifiedModel<S> {
+    fn digests(&self) -> Option<ModelDigests> {
+        // Of a part, or with files passed over, it was not all found right.
+        let whole = !self.notices().iter().any(Notice::is_weaker_check);
+        ModelDigests::of_claim(self.claim().value()).filter(|_| whole)
+    }
+
+    fn notices(&self) -> &[Notice] {
+        self.notices()
+    }
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { measure_parents: true, converter: None }
+        Self { measure_parents: true, converter: None, verified: None }
     }
 }
 
@@ -244,8 +272,24 @@ pub fn walk(
     limits: &Limits,
     work: Work<'_>,
 ) -> Result<Lineage, Fault> {
+    Ok(examine(held, rules, options, now, limits, work)?.0)
+}
+
+/// The same, and every statement that counts, whatever it is about; each signature is checked once.
+///
+/// # Errors
+/// As for [`walk`].
+pub fn examine(
+    held: Vec<Held>,
+    rules: &Rules,
+    options: Options<'_>,
+    now: Timestamp,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<(Lineage, Vec<Stated>), Fault> {
     let evidence = Evidence::gather(held, rules, now, limits)?;
-    walk::Walk::new(&evidence, rules, options, now, limits, work).run()
+    let lineage = walk::Walk::new(&evidence, rules, options, now, limits, work).run()?;
+    Ok((lineage, evidence.into_statements()))
 }
 
 impl Lineage {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::certificate::SignerName;
 use crate::error::Fault;
-use crate::text::Printable;
+use crate::text::{Printable, glob};
 
 /// An identity that is accepted: a name or pattern, the provider that vouches for it, and what else its
 /// certificate has to say.
@@ -258,22 +258,6 @@ impl Claims {
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
-}
-
-/// Whether a whole text fits a pattern, in time linear in both for each `*`.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    // The earliest fit of each part leaves the most room for the next; none may be reached across '@' or '/'.
-    let reach = |rest: &str| rest.find(['@', '/']).unwrap_or(rest.len());
-    for part in parts {
-        let Some(at) = rest.find(part).filter(|at| *at <= reach(rest)) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
-    }
-    rest.len().checked_sub(last.len()).is_some_and(|at| at <= reach(rest)) && rest.ends_with(last)
 }
 
 fn rejected(detail: impl Into<String>, hint: &'static str) -> Fault {

@@ -1,0 +1,125 @@
+//! `provenance.builders` and `lineage`: how far a chain is believed, in a trust file and in each environment of a policy.
+
+use std::collections::BTreeSet;
+
+use bulla::jiff::SignedDuration;
+use bulla::lineage::{Builder, Level, Rules, Unverified, Verifier};
+use bulla::party::Party;
+use bulla::{Digest, HashAlgorithm};
+use serde::Deserialize;
+
+/// The deepest chain that can be asked for.
+const MAX_DEPTH: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Permission {
+    #[default]
+    Deny,
+    Allow,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuilderEntry {
+    id: String,
+    signer: String,
+    max_level: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LineageEntry {
+    #[serde(default)]
+    max_depth: Option<usize>,
+    #[serde(default)]
+    unverified_parents: Permission,
+    #[serde(default)]
+    no_parents_signed_by: Vec<String>,
+    #[serde(default)]
+    verifiers: Vec<VerifierEntry>,
+    #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
+    max_verdict_age_days: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifierEntry {
+    id: String,
+    signer: String,
+    /// Of the trust files or policies by which it may have decided.
+    #[serde(default)]
+    policy_sha256: Vec<String>,
+}
+
+/// The rules of a walk. `known` says whether there is such an authority.
+pub(crate) fn rules(
+    parties: Vec<Party>,
+    builders: &[BuilderEntry],
+    lineage: &LineageEntry,
+    known: impl Fn(&str) -> bool,
+) -> Result<Rules, String> {
+    let known = |what: &str, id: &str| match known(id) {
+        true => Ok(()),
+        false => Err(format!("{what}: there is no {id} under signing_authorities")),
+    };
+    let mut rules = Rules::new(parties);
+    for builder in builders {
+        known("builders", &builder.signer)?;
+        rules.builders.push(builder.read()?);
+    }
+    for verifier in &lineage.verifiers {
+        known("verifiers", &verifier.signer)?;
+        rules.verifiers.push(verifier.read()?);
+    }
+    for id in &lineage.no_parents_signed_by {
+        known("no_parents_signed_by", id)?;
+    }
+    rules.no_parents_signed_by.clone_from(&lineage.no_parents_signed_by);
+    if let Some(depth) = lineage.max_depth {
+        if depth > MAX_DEPTH {
+            return Err(format!("max_depth is {depth}, at most {MAX_DEPTH} is allowed"));
+        }
+        rules.max_depth = depth;
+    }
+    rules.unverified_parents = match lineage.unverified_parents {
+        Permission::Deny => Unverified::Deny,
+        Permission::Allow => Unverified::Allow,
+    };
+    rules.environment.clone_from(&lineage.environment);
+    if let Some(days) = lineage.max_verdict_age_days {
+        rules.max_verdict_age = SignedDuration::from_hours(i64::from(days) * 24);
+    }
+    Ok(rules)
+}
+
+impl BuilderEntry {
+    fn read(&self) -> Result<Builder, String> {
+        let max_level =
+            Level::of(&self.max_level).ok_or_else(|| level_expected(&self.max_level))?;
+        if !self.id.contains(':') {
+            return Err(format!("builders: the id {:?} is no URI", self.id));
+        }
+        Ok(Builder { id: self.id.clone(), signer: self.signer.clone(), max_level })
+    }
+}
+
+pub(crate) fn level_expected(found: &str) -> String {
+    format!("the level is {found:?}, expected SLSA_BUILD_LEVEL_1, _2 or _3")
+}
+
+impl VerifierEntry {
+    fn read(&self) -> Result<Verifier, String> {
+        let mut policies = BTreeSet::new();
+        for digest in &self.policy_sha256 {
+            let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+            if Digest::from_hex(HashAlgorithm::Sha256, hex).is_none() {
+                return Err(format!("verifiers: {digest:?} is no SHA-256"));
+            }
+            policies.insert(hex.to_owned());
+        }
+        Ok(Verifier { id: self.id.clone(), signer: self.signer.clone(), policies })
+    }
+}

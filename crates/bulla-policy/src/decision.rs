@@ -1,0 +1,209 @@
+//! A decision: every rule with what was found, what decided it, and what would mend it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulla::jiff::{SignedDuration, Timestamp};
+use bulla::lineage::resource_uri;
+use bulla::report::SignedByReport;
+use bulla::statement::descriptor::DigestSet;
+use bulla::statement::verdict::{Reference, Verdict, VerificationResult, Verifier};
+use bulla::{Digest, ModelDigests};
+use serde::{Serialize, Serializer};
+
+use crate::environment::Mode;
+
+/// How long a verdict counts where the environment does not say.
+const VERDICT_HOURS: i64 = 30 * 24;
+
+/// What was decided.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Decision {
+    /// Whether the model may be deployed.
+    pub admitted: bool,
+    /// Whether every rule was met. One that was waived, or is only warned of, was not.
+    pub passed: bool,
+    /// What becomes of a model that does not meet the rules.
+    #[serde(serialize_with = "mode")]
+    pub mode: Mode,
+    /// For which environment.
+    pub environment: String,
+    /// The name by which it would be deployed.
+    pub name: String,
+    /// The model.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "digests")]
+    pub digests: Option<ModelDigests>,
+    /// Who signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<SignedByReport>,
+    /// The parties that stand for that.
+    pub parties: BTreeSet<String>,
+    /// By which policy.
+    pub policy: PolicyReference,
+    /// When.
+    pub at: Timestamp,
+    /// Every rule.
+    pub findings: Vec<Finding>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// SHA-256 of every statement that was looked at.
+    #[serde(serialize_with = "each")]
+    pub evidence: BTreeSet<Digest>,
+    /// The build level that the model reaches.
+    pub level: String,
+    /// How many of its ancestors reach which level.
+    pub dependency_levels: BTreeMap<String, u64>,
+    /// How long a verdict about it counts.
+    #[serde(skip)]
+    pub valid_for: SignedDuration,
+}
+
+/// A policy by its name.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct PolicyReference {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// SHA-256 of its bytes.
+    #[serde(serialize_with = "sha256")]
+    pub digest: Digest,
+    /// SHA-256 of the environment's rules.
+    #[serde(serialize_with = "sha256")]
+    pub rules: Digest,
+}
+
+/// A rule, and what was found of it.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Its name: stable, and what an exception names.
+    pub rule: String,
+    /// Whether it was met.
+    pub outcome: Outcome,
+    /// What was found.
+    pub found: String,
+    /// What was expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// SHA-256 of the statements or the signature that decided it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What would mend it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// Whether a rule was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was.
+    Met,
+    /// It was not, and somebody who may has waived it.
+    Waived,
+    /// It was not.
+    NotMet,
+}
+
+impl Finding {
+    pub(crate) fn met(rule: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::new(rule, Outcome::Met, found)
+    }
+
+    pub(crate) fn not_met(
+        rule: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            expected: Some(expected.into()).filter(|text: &String| !text.is_empty()),
+            remedy: Some(remedy.into()).filter(|text: &String| !text.is_empty()),
+            ..Self::new(rule, Outcome::NotMet, found)
+        }
+    }
+
+    fn new(rule: impl Into<String>, outcome: Outcome, found: impl Into<String>) -> Self {
+        Self {
+            rule: rule.into(),
+            outcome,
+            found: found.into(),
+            expected: None,
+            evidence: Vec::new(),
+            remedy: None,
+        }
+    }
+
+    /// With what decided it.
+    pub(crate) fn by(mut self, evidence: impl IntoIterator<Item = Digest>) -> Self {
+        let named = evidence.into_iter().map(|digest| format!("sha256:{}", digest.to_hex()));
+        self.evidence.extend(named);
+        self
+    }
+}
+
+impl Decision {
+    /// As a verification summary, for a verifier to sign. Nothing, if no signature that counts says which model it is.
+    #[must_use]
+    pub fn verdict(&self, verifier: &str, policy_uri: &str) -> Option<Verdict> {
+        let digests = self.digests?;
+        let sha256 = |digest: &Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
+        let valid_for = match self.valid_for > SignedDuration::ZERO {
+            true => self.valid_for,
+            false => SignedDuration::from_hours(VERDICT_HOURS),
+        };
+        Some(Verdict {
+            verifier: Verifier { id: verifier.to_owned(), version: BTreeMap::new() },
+            time_verified: self.at,
+            resource_uri: resource_uri(&digests),
+            policy: Reference { uri: policy_uri.to_owned(), digest: sha256(&self.policy.digest) },
+            input_attestations: self
+                .evidence
+                .iter()
+                .map(|digest| Reference { uri: String::new(), digest: sha256(digest) })
+                .collect(),
+            verification_result: match self.passed {
+                true => VerificationResult::Passed,
+                false => VerificationResult::Failed,
+            },
+            verified_levels: vec![self.level.clone()],
+            dependency_levels: self.dependency_levels.clone(),
+            slsa_version: Some("1.1".to_owned()),
+            environment: Some(self.environment.clone()),
+            expires_on: self.at.checked_add(valid_for).ok(),
+        })
+    }
+
+    /// The rules that are in the way.
+    pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.outcome == Outcome::NotMet)
+    }
+}
+
+fn mode<S: Serializer>(mode: &Mode, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(match mode {
+        Mode::Enforce => "enforce",
+        Mode::Warn => "warn",
+        Mode::Audit => "audit",
+    })
+}
+
+fn digests<S: Serializer>(digests: &Option<ModelDigests>, s: S) -> Result<S::Ok, S::Error> {
+    let both = digests.iter().flat_map(|digests| {
+        [
+            format!("oms:{}", digests.oms.to_hex()),
+            format!("oms-manifest-v1:{}", digests.manifest.to_hex()),
+        ]
+    });
+    s.collect_seq(both)
+}
+
+fn sha256<S: Serializer>(digest: &Digest, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&format_args!("sha256:{}", digest.to_hex()))
+}
+
+fn each<S: Serializer>(all: &BTreeSet<Digest>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(all.iter().map(|digest| format!("sha256:{}", digest.to_hex())))
+}

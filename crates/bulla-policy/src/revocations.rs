@@ -1,0 +1,203 @@
+//! What was withdrawn, as a signed, versioned document of its own: an emergency never waits for a policy to be released.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bulla::jiff::Timestamp;
+use bulla::text::time;
+use bulla::{Digest, Fault, HashAlgorithm, Revocations, Revoked, RevokedIdentity};
+use serde::Deserialize;
+
+use crate::yaml::{self, policy_fault};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    revocations: Head,
+    #[serde(default)]
+    keys: Vec<KeyEntry>,
+    #[serde(default)]
+    identities: Vec<IdentityEntry>,
+    #[serde(default)]
+    authorities: Vec<AuthorityEntry>,
+    #[serde(default)]
+    models: Vec<ModelEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    version: u64,
+    issued: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    fingerprint: String,
+    #[serde(default)]
+    since: Option<String>,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthorityEntry {
+    sha256: String,
+    #[serde(default)]
+    since: Option<String>,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdentityEntry {
+    identity: String,
+    #[serde(default)]
+    identity_provider: Option<String>,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelEntry {
+    digest: String,
+    #[serde(default)]
+    descendants: bool,
+    reason: String,
+}
+
+/// Everything that was withdrawn.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RevocationList {
+    /// Its version: never back.
+    pub version: u64,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// SHA-256 of its bytes.
+    pub digest: Option<Digest>,
+    /// Keys, authorities and identities.
+    pub signers: Revocations,
+    /// Models and files, by what names them.
+    pub models: BTreeMap<ModelName, RevokedModel>,
+}
+
+/// What names a model, or one of its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ModelName {
+    /// `oms:`, the root of its signature: the contents, under whichever names.
+    Oms(Digest),
+    /// `oms-manifest-v1:`, contents and names.
+    Manifest(Digest),
+    /// `sha256:`, any one file in it.
+    File(Digest),
+}
+
+/// That and why a model was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RevokedModel {
+    /// Whether what was made from it is withdrawn, too.
+    pub descendants: bool,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl RevocationList {
+    /// Reads a document. Whether somebody signed it is the caller's to find out first.
+    ///
+    /// # Errors
+    /// [`Fault::Policy`] says what is wrong with it.
+    pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, Fault> {
+        let document: Document = yaml::read(path, bytes)?;
+        let fault = |detail: String| policy_fault(path, detail);
+        let at = |text: &Option<String>| text.as_deref().map(time).transpose().map_err(fault);
+        let mut list = Self {
+            version: document.revocations.version,
+            issued: time(&document.revocations.issued).map_err(fault)?,
+            digest: Some(Digest::sha256(bytes)),
+            ..Self::default()
+        };
+        for KeyEntry { fingerprint, since, reason } in document.keys {
+            let key = sha256(&fingerprint).map_err(fault)?;
+            list.signers.key(key, Revoked { since: at(&since)?, reason });
+        }
+        for AuthorityEntry { sha256: digest, since, reason } in document.authorities {
+            let authority = sha256(&digest).map_err(fault)?;
+            list.signers.authority(authority, Revoked { since: at(&since)?, reason });
+        }
+        for entry in document.identities {
+            let (from, until) = (at(&entry.from)?, at(&entry.until)?);
+            if from.zip(until).is_some_and(|(from, until)| until <= from) {
+                return Err(fault(format!("{}: until is not after from", entry.identity)));
+            }
+            list.signers.identity(RevokedIdentity {
+                identity: entry.identity,
+                provider: entry.identity_provider,
+                from,
+                until,
+                reason: entry.reason,
+            });
+        }
+        for ModelEntry { digest, descendants, reason } in document.models {
+            let name = ModelName::parse(&digest).map_err(fault)?;
+            let revoked = RevokedModel { descendants, reason };
+            let there = list.models.entry(name).or_insert(revoked);
+            there.descendants |= descendants;
+        }
+        Ok(list)
+    }
+
+    /// Adds all of another list, of the same policy's registry, say.
+    pub fn unite(&mut self, other: &Self) {
+        self.signers.unite(&other.signers);
+        for (name, revoked) in &other.models {
+            let there = self.models.entry(*name).or_insert_with(|| revoked.clone());
+            there.descendants |= revoked.descendants;
+        }
+    }
+}
+
+impl ModelName {
+    /// `oms:HEX`, `oms-manifest-v1:HEX`, `sha256:HEX`.
+    ///
+    /// # Errors
+    /// In words, when it is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let bad = || {
+            format!(
+                "{text:?} is no digest of a model: expected oms:, oms-manifest-v1: or, of one file, sha256: and 64 hexadecimal digits"
+            )
+        };
+        let (kind, hex) = text.split_once(':').ok_or_else(bad)?;
+        let digest = Digest::from_hex(HashAlgorithm::Sha256, hex).ok_or_else(bad)?;
+        match kind {
+            "oms" => Ok(Self::Oms(digest)),
+            "oms-manifest-v1" => Ok(Self::Manifest(digest)),
+            "sha256" => Ok(Self::File(digest)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl std::fmt::Display for ModelName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Oms(digest) => write!(f, "oms:{}", digest.to_hex()),
+            Self::Manifest(digest) => write!(f, "oms-manifest-v1:{}", digest.to_hex()),
+            Self::File(digest) => write!(f, "sha256:{}", digest.to_hex()),
+        }
+    }
+}
+
+/// `sha256:HEX`, or the digits alone.
+fn sha256(text: &str) -> Result<Digest, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    Digest::from_hex(HashAlgorithm::Sha256, hex)
+        .ok_or_else(|| format!("{text:?} is no SHA-256 (sha256: and 64 hexadecimal digits)"))
+}

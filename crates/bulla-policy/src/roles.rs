@@ -1,0 +1,150 @@
+//! `roles`: people, by their keys and identities. What one person signs with several keys is one person's word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulla::party::{MaySign, Party};
+use bulla::{Digest, Fault, IdentityRule, Trust};
+use serde::Deserialize;
+
+use crate::authorities::Key;
+use crate::trust::{Anchors, Reader};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoleEntry {
+    /// How many of them a document needs that is signed by this role.
+    #[serde(default = "one")]
+    threshold: usize,
+    people: Vec<PersonEntry>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonEntry {
+    id: String,
+    #[serde(default)]
+    keys: Vec<Key>,
+    #[serde(default)]
+    identity: Option<String>,
+    #[serde(default)]
+    identity_provider: Option<String>,
+}
+
+/// People who act together.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Role {
+    /// How many of them a document needs that is signed by this role.
+    pub threshold: usize,
+    /// The people, by their names.
+    pub people: BTreeMap<String, Person>,
+}
+
+/// A person.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Person {
+    /// What their signatures are checked by: one entry for each key, and for the identity. Its `id` is the person's name.
+    pub parties: Vec<Party>,
+    /// Fingerprints of their keys.
+    pub keys: BTreeSet<Digest>,
+    /// Their identity, if they sign with one.
+    pub identity: Option<String>,
+}
+
+impl Role {
+    /// Everybody's entries.
+    pub fn parties(&self) -> impl Iterator<Item = &Party> {
+        self.people.values().flat_map(|person| &person.parties)
+    }
+}
+
+impl Reader<'_> {
+    pub(crate) fn roles(
+        &self,
+        anchors: &Anchors,
+        entries: &BTreeMap<String, RoleEntry>,
+    ) -> Result<BTreeMap<String, Role>, Fault> {
+        let mut roles = BTreeMap::new();
+        // One person in two roles is one person: with the same keys.
+        let mut known: BTreeMap<&str, BTreeSet<Digest>> = BTreeMap::new();
+        let mut owners: BTreeMap<Digest, &str> = BTreeMap::new();
+        for (name, entry) in entries {
+            let fault = |detail: String| self.fault(format!("roles: {name}: {detail}"));
+            let mut people = BTreeMap::new();
+            for entry in &entry.people {
+                let person = self.person(anchors, entry)?;
+                for key in &person.keys {
+                    if let Some(owner) = owners.insert(*key, &entry.id)
+                        && owner != entry.id
+                    {
+                        return Err(fault(format!(
+                            "{owner} and {} have the same key {key}: whose word is it?",
+                            entry.id
+                        )));
+                    }
+                }
+                if known.insert(&entry.id, person.keys.clone()).is_some_and(|k| k != person.keys) {
+                    return Err(fault(format!(
+                        "{} has other keys here than in another role: give each person one name",
+                        entry.id
+                    )));
+                }
+                if people.insert(entry.id.clone(), person).is_some() {
+                    return Err(fault(format!("{} stands twice", entry.id)));
+                }
+            }
+            let threshold = entry.threshold;
+            if threshold == 0 || threshold > people.len() {
+                return Err(fault(format!(
+                    "its threshold is {threshold}, and it has {} people: nothing could be signed by it",
+                    people.len()
+                )));
+            }
+            roles.insert(name.clone(), Role { threshold, people });
+        }
+        Ok(roles)
+    }
+
+    fn person(&self, anchors: &Anchors, entry: &PersonEntry) -> Result<Person, Fault> {
+        let PersonEntry { id, keys, identity, identity_provider } = entry;
+        let fault = |detail: String| self.fault(format!("{id}: {detail}"));
+        let party = |trust: Trust| Party {
+            id: id.clone(),
+            trust: anchors.timed(trust),
+            valid: (None, None),
+            may_sign: MaySign::Anything,
+        };
+        let mut person =
+            Person { parties: Vec::new(), keys: BTreeSet::new(), identity: identity.clone() };
+        for key in keys {
+            let public = self.key(id, key)?;
+            let valid = key.valid().map_err(fault)?;
+            person.keys.insert(public.fingerprint());
+            person.parties.push(Party { valid, ..party(Trust::keys(vec![public])?) });
+        }
+        match (identity, identity_provider) {
+            (None, None) => {}
+            (Some(identity), Some(provider)) => {
+                if identity.contains('*') {
+                    return Err(fault("a person is one identity, without '*'".into()));
+                }
+                let root = anchors.root.as_ref().ok_or_else(|| {
+                    fault("an identity needs a Sigstore instance: add trust.sigstore".into())
+                })?;
+                let rule =
+                    IdentityRule::new(identity, provider).map_err(|e| fault(e.to_string()))?;
+                person.parties.push(party(Trust::sigstore(root.clone(), vec![rule])?));
+            }
+            _ => return Err(fault("identity and identity_provider go together".into())),
+        }
+        match person.parties.is_empty() {
+            true => Err(fault("has neither a key nor an identity".into())),
+            false => Ok(person),
+        }
+    }
+}

@@ -80,6 +80,12 @@ impl Looked {
 }
 
 impl Believed {
+    /// Whoever may sign models, of these.
+    pub(crate) fn of(parties: &[Party]) -> Self {
+        let parties = parties.iter().filter(|party| party.may_sign.models()).cloned().collect();
+        Self { parties, file: None }
+    }
+
     /// Checks a model that has a signature; `None` if it has none.
     pub(crate) fn verified(
         &self,

@@ -12,6 +12,7 @@ mod inputs;
 mod keys;
 mod known;
 mod making;
+mod policies;
 mod problem;
 mod rederive;
 mod signing;
@@ -43,6 +44,13 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => ("inspect", commands::inspect::run(arguments, &ui)),
         Command::Run(arguments) => ("run", commands::run::run(arguments, &ui)),
         Command::Attest(arguments) => ("attest", commands::attest::run(arguments, &ui)),
+        Command::Admit(arguments) => ("admit", commands::admit::run(arguments, &ui)),
+        Command::Approve(arguments) => ("approve", commands::approve::approve(arguments, &ui)),
+        Command::Exception(arguments) => {
+            ("exception", commands::approve::exception(arguments, &ui))
+        }
+        Command::Release(arguments) => ("release", commands::attest::release::run(arguments, &ui)),
+        Command::Policy(arguments) => ("policy", commands::policy::run(arguments, &ui)),
         Command::Lineage(arguments) => ("lineage", commands::lineage::run(arguments, &ui)),
         Command::Blob(arguments) => ("blob", commands::blob::run(arguments, &ui)),
         Command::Key(arguments) => ("key", commands::key::run(arguments, &ui)),

@@ -263,6 +263,74 @@ impl Ui {
         }
     }
 
+    /// Writes a decision of the gate: a yes to standard output, a no, and what is only warned of, to standard error.
+    pub(crate) fn decision(
+        &self,
+        report: &impl Serialize,
+        model: &str,
+        decision: &bulla_policy::Decision,
+    ) -> io::Result<()> {
+        if self.json {
+            return print_json(report);
+        }
+        let what = format!("{} for {}", Printable(model), Printable(&decision.environment));
+        if !decision.admitted {
+            let mut err = anstream::stderr().lock();
+            writeln!(err, "{RED}refused{RED:#}: {what}")?;
+            crate::commands::admit::findings(&mut err, decision, self.verbose)?;
+            return notes(&mut err, &decision.notes);
+        }
+        if !self.quiet {
+            let mut out = anstream::stdout().lock();
+            writeln!(out, "{GREEN}admitted{GREEN:#}: {what}")?;
+            if decision.passed {
+                crate::commands::admit::findings(&mut out, decision, true)?;
+            }
+            out.flush()?;
+        }
+        let mut err = anstream::stderr().lock();
+        if !decision.passed {
+            let how = match decision.mode {
+                bulla_policy::Mode::Enforce => "rules were waived",
+                _ => "the policy only warns here: these rules are not met",
+            };
+            writeln!(err, "{YELLOW}note{YELLOW:#}: {how}")?;
+            crate::commands::admit::findings(&mut err, decision, self.verbose)?;
+        }
+        if self.quiet { Ok(()) } else { notes(&mut err, &decision.notes) }
+    }
+
+    /// What there is to say of a policy.
+    pub(crate) fn concerns(
+        &self,
+        report: &impl Serialize,
+        file: &str,
+        concerns: &[bulla_policy::Concern],
+    ) -> io::Result<()> {
+        if self.json {
+            return print_json(report);
+        }
+        let file = Printable(file);
+        let wrong = concerns.iter().any(|concern| concern.is_error);
+        match wrong {
+            true => writeln!(anstream::stderr(), "{RED}refused{RED:#}: {file}")?,
+            false if !self.quiet => writeln!(anstream::stdout(), "{GREEN}good{GREEN:#}: {file}")?,
+            false => {}
+        }
+        let mut err = anstream::stderr().lock();
+        for concern in concerns {
+            match concern.is_error {
+                true => writeln!(err, "  {RED}error{RED:#}: {}", Printable(&concern.message))?,
+                false if self.quiet => continue,
+                false => {
+                    writeln!(err, "  {YELLOW}warning{YELLOW:#}: {}", Printable(&concern.message))?;
+                }
+            }
+            writeln!(err, "    hint: {}", Printable(&concern.hint))?;
+        }
+        Ok(())
+    }
+
     /// Says why a command failed.
     pub(crate) fn problem(&self, command: &str, problem: &Problem) -> Verdict {
         let (about, verdict, reports, hints) = match problem {
@@ -392,6 +460,10 @@ pub(crate) fn evidence(out: &mut dyn io::Write, evidence: &[EvidenceReport]) -> 
             writeln!(out, "  logged     {}, entry {index}", Printable(log))
         }
     })
+}
+
+fn notes(err: &mut dyn io::Write, notes: &[String]) -> io::Result<()> {
+    notes.iter().try_for_each(|note| writeln!(err, "{YELLOW}note{YELLOW:#}: {}", Printable(note)))
 }
 
 /// The first line of a yes.

@@ -153,6 +153,20 @@ fn prepare_lineage(folder: &Path) {
     }
 }
 
+/// A policy, and a model that it admits.
+fn prepare_policy(folder: &Path) {
+    let (_, shown) = bulla(folder, "key show signer.pub");
+    let fingerprint = shown.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap();
+    let key = format!("{{ public_key: signer.pub, fingerprint: \"{fingerprint}\" }}");
+    let policy = format!(
+        "policy: {{ name: company, version: 1, expires: 2099-01-01 }}\nroles:\n  officers: {{ people: [{{ id: eva, keys: [{key}] }}] }}\nsigning_authorities:\n  team: {{ type: key, may_sign: [oms], keys: [{key}] }}\nverification_policy:\n  production: {{ accepted_authorities: [team], exceptions: {{ from: officers }} }}\n  staging: {{ accepted_authorities: [team] }}\n"
+    );
+    std::fs::write(folder.join("policy.yaml"), policy).unwrap();
+    bulla_testkit::models::write(folder, &[("fraud-eu/weights.bin", &[1; 1000])]);
+    let (code, said) = bulla(folder, "sign fraud-eu --key signer.key");
+    assert_eq!(code, Some(0), "{said}");
+}
+
 /// A log and what belongs to it, from the transcripts.
 fn prepare_log(folder: &Path) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/log-fixture");
@@ -176,6 +190,7 @@ fn every_example_runs_as_it_is_printed() {
     prepare(folder.path());
     prepare_log(folder.path());
     prepare_lineage(folder.path());
+    prepare_policy(folder.path());
     let commands = [
         "verify",
         "sign",
@@ -193,6 +208,13 @@ fn every_example_runs_as_it_is_printed() {
         "attest log verify",
         "run",
         "lineage",
+        "policy check",
+        "policy explain",
+        "policy sign",
+        "approve",
+        "exception",
+        "release",
+        "admit",
         "key generate",
         "key show",
         "key encrypt",
@@ -258,6 +280,11 @@ fn every_command_is_listed() {
             "attest",
             "run",
             "lineage",
+            "admit",
+            "approve",
+            "exception",
+            "release",
+            "policy",
             "blob",
             "key",
             "trust",

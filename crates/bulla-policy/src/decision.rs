@@ -168,7 +168,7 @@ impl Decision {
                 true => VerificationResult::Passed,
                 false => VerificationResult::Failed,
             },
-            verified_levels: vec![self.level.clone()],
+            verified_levels: if self.passed { vec![self.level.clone()] } else { Vec::new() },
             dependency_levels: self.dependency_levels.clone(),
             slsa_version: Some("1.1".to_owned()),
             environment: Some(self.environment.clone()),

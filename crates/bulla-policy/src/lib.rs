@@ -1,6 +1,7 @@
 //! Who is trusted with what: the documents that a person writes, read into the types that decisions are made with.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod authorities;
 mod chain;
 mod decision;
@@ -16,6 +17,7 @@ mod trust;
 mod trust_file;
 mod yaml;
 
+pub use advice::Concern;
 pub use authorities::{KeyRecord, Storage};
 pub use decision::{Decision, Finding, Outcome, PolicyReference};
 pub use environment::Mode;

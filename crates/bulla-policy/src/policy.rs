@@ -110,6 +110,20 @@ pub struct Environment {
     pub(crate) entry: EnvironmentEntry,
 }
 
+impl Environment {
+    /// Whether it asks where a model came from.
+    #[must_use]
+    pub fn chain_counts(&self) -> bool {
+        self.entry.lineage.is_some() || self.entry.require_provenance
+    }
+
+    /// Patterns of the names of models that it runs; all, if there is none.
+    #[must_use]
+    pub fn models(&self) -> &[String] {
+        &self.entry.models
+    }
+}
+
 /// How a person's entries are called among those who sign.
 pub(crate) fn person(id: &str) -> String {
     format!("person {id}")
@@ -318,6 +332,27 @@ impl Policy {
             }
         }
         Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong) })
+    }
+
+    /// Whether enough of a role that is pinned elsewhere have signed it; if not, in words.
+    ///
+    /// # Errors
+    /// A [`Fault`] when a signature could not be read or checked.
+    pub fn check_signed_by(
+        &self,
+        bytes: &[u8],
+        role: &Role,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Result<(), String>, Fault> {
+        let signatures = signatures_of(&self.path, limits)?;
+        let (people, passed_over) = people_who_signed(bytes, &signatures, role, now, limits)?;
+        Ok(match people.len() >= role.threshold {
+            true => Ok(()),
+            false => {
+                Err(too_few("the policy", "those who are pinned", role, &people, &passed_over))
+            }
+        })
     }
 
     /// The revocations that it names: signed, and no older than it says. Nothing, if it names none.

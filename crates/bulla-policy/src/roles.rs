@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla::party::{MaySign, Party};
-use bulla::{Digest, Fault, IdentityRule, Trust};
+use bulla::{Digest, Fault, IdentityRule, PublicKey, Trust};
 use serde::Deserialize;
 
 use crate::authorities::Key;
@@ -57,6 +57,30 @@ pub struct Person {
 }
 
 impl Role {
+    /// Whoever holds these keys, of whom so many are needed: those that somebody pins for a document, rather than the document itself.
+    ///
+    /// # Errors
+    /// [`Fault::Key`] when there are fewer keys than are needed, or none is.
+    pub fn of_keys(keys: Vec<PublicKey>, threshold: usize) -> Result<Self, Fault> {
+        let mut people = BTreeMap::new();
+        for key in keys {
+            let id = key.fingerprint().to_string();
+            let person = Person {
+                keys: BTreeSet::from([key.fingerprint()]),
+                identity: None,
+                parties: vec![Party::of_key(id.clone(), key, MaySign::Anything)?],
+            };
+            people.insert(id, person);
+        }
+        if threshold == 0 || threshold > people.len() {
+            return Err(Fault::Key {
+                detail: format!("{threshold} signatures are asked for, of {} keys", people.len()),
+                hint: Some("name at least as many keys as signatures are needed"),
+            });
+        }
+        Ok(Self { threshold, people })
+    }
+
     /// Everybody's entries.
     pub fn parties(&self) -> impl Iterator<Item = &Party> {
         self.people.values().flat_map(|person| &person.parties)

@@ -50,16 +50,18 @@ impl MaySign {
     /// Whether that is the signature of a model.
     #[must_use]
     pub fn models(&self) -> bool {
-        self.has(MODELS)
+        self.allows(MODELS)
     }
 
     /// Whether that is a statement of this kind.
     #[must_use]
     pub fn statements(&self, predicate: &Predicate) -> bool {
-        self.has(predicate.name()) || self.has(predicate.predicate_type())
+        self.allows(predicate.name()) || self.allows(predicate.predicate_type())
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether something of this name, or of this predicate type, may be signed.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
         match self {
             Self::Anything => true,
             Self::Only(names) => names.contains(name),

@@ -112,13 +112,13 @@ struct VerifyReport {
 }
 
 /// A file by its path.
-struct NamedFile {
+pub(crate) struct NamedFile {
     path: PathBuf,
     name: String,
 }
 
 impl NamedFile {
-    fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), name: path.display().to_string() }
     }
 }

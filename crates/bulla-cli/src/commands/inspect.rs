@@ -9,7 +9,7 @@ use bulla::inspect::{
     FieldStanding, describe,
 };
 use bulla::{Limits, Printable, Reason};
-use clap::{Args, ValueHint};
+use clap::{Arg, Args, ValueHint};
 use serde::Serialize;
 
 use crate::arguments::WorkArguments;
@@ -23,7 +23,7 @@ use crate::ui::Ui;
 /// Nothing is verified: whoever wrote the file chose what it says. With --trust the lineage of a model is walked, and what that
 /// proves of its provenance is marked 'proved'; all else is 'claimed'.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_args(chain_needs_trust))]
 pub(crate) struct Arguments {
     /// The file; for a signed model its signature and its claims
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -43,6 +43,14 @@ Examples:
   bulla inspect my-model
   bulla inspect tuned --trust trust.yaml
   bulla inspect root.pem";
+
+/// Without a trust file no chain is walked, and flags about it would do nothing.
+fn chain_needs_trust(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "folders" | "parents_by_signature" | "rederive" => flag.requires("trust"),
+        _ => flag,
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {

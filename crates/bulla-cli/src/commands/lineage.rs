@@ -44,13 +44,13 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "The chain")]
 pub(crate) struct ChainFlags {
     /// A folder in which ancestors lie; may be repeated [default: the folder that MODEL lies in]
-    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath, requires = "trust")]
+    #[arg(long = "in", value_name = "DIR", value_hint = ValueHint::DirPath)]
     folders: Vec<PathBuf>,
     /// Believe ancestors' signatures without reading their files
-    #[arg(long, requires = "trust")]
+    #[arg(long)]
     parents_by_signature: bool,
     /// Do conversions again, where they are reproducible and both models are here, and compare
-    #[arg(long, requires = "trust")]
+    #[arg(long)]
     rederive: bool,
 }
 
@@ -107,7 +107,27 @@ pub(crate) struct Walked {
     pub(crate) trust: TrustFile,
 }
 
+/// Where ancestors are looked for, and how.
+pub(crate) struct Around {
+    pub(crate) held: Vec<Held>,
+    pub(crate) measure_parents: bool,
+    pub(crate) rederive: bool,
+}
+
 impl ChainFlags {
+    /// The model, and what lies in the folders; if none was named and the chain counts, in that of the model.
+    pub(crate) fn around(&self, model: &Path, chain_counts: bool) -> Result<Around, Problem> {
+        let folders = match self.folders.is_empty() {
+            true if chain_counts => parent_of(model).into_iter().collect(),
+            _ => self.folders.clone(),
+        };
+        Ok(Around {
+            held: Held::around(model, &folders)?,
+            measure_parents: !self.parents_by_signature,
+            rederive: self.rederive,
+        })
+    }
+
     pub(crate) fn walk(
         &self,
         trust: &Path,
@@ -119,11 +139,7 @@ impl ChainFlags {
         let trust = TrustFile::read(trust, limits)?;
         // It is opened only when it is looked at: a model that is not there is told at once.
         bulla::LocalModel::open(model)?;
-        let folders = match self.folders.is_empty() {
-            false => self.folders.clone(),
-            true => parent_of(model).into_iter().collect(),
-        };
-        let held = Held::around(model, &folders)?;
+        let Around { held, .. } = self.around(model, true)?;
         let mut options = Options::default();
         options.measure_parents = !self.parents_by_signature;
         let again = Again { limits };

@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub(crate) mod admit;
+pub(crate) mod approve;
 pub(crate) mod attest;
 pub(crate) mod authority;
 pub(crate) mod blob;
@@ -11,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod sign;
 pub(crate) mod trust;

@@ -101,7 +101,9 @@ pub(crate) struct SignArguments {
 
 /// A statement in the making.
 pub(crate) struct Desk<'a> {
-    arguments: &'a SignArguments,
+    work: &'a WorkArguments,
+    /// How a model is measured that is not signed; without it there has to be a signature.
+    recipe: Option<&'a RecipeArguments>,
     output: Option<&'a Path>,
     pub(crate) limits: Limits,
     signer: TheSigner<'a>,
@@ -125,12 +127,7 @@ struct Report {
 
 impl AddArguments {
     pub(crate) fn desk<'a>(&'a self, ui: &'a Ui) -> Result<Desk<'a>, Problem> {
-        if self.output.as_deref() == Some(Path::new("-")) && ui.is_json() {
-            return Err(Problem::usage(
-                "--json and --output - both want standard output",
-                "leave one of them out",
-            ));
-        }
+        refuse_both(self.output.as_deref(), ui)?;
         Ok(Desk { output: self.output.as_deref(), ..self.sign.desk(ui)? })
     }
 }
@@ -144,18 +141,56 @@ impl SignArguments {
         let limits = self.work.limits();
         let signer = self.signer.signer(&limits, ui)?;
         let believed = self.believe.read(signer.bare_key(), &limits)?;
-        Ok(Desk { arguments: self, output: None, limits, signer, believed, ui })
+        let (work, recipe) = (&self.work, Some(&self.recipe));
+        Ok(Desk { work, recipe, output: None, limits, signer, believed, ui })
+    }
+}
+
+/// How a statement is signed about a model that has to be signed itself, by whom a policy says.
+#[derive(Debug, Args)]
+pub(crate) struct AgreeArguments {
+    /// The directory or file that the statement is about
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) model: PathBuf,
+    /// Write the bundle to this file in place of the model's claims ('-' is standard output)
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    signer: SignerArguments,
+    #[command(flatten)]
+    pub(crate) work: WorkArguments,
+}
+
+impl AgreeArguments {
+    /// Whose signatures of models count is given: it is the policy's to say.
+    pub(crate) fn desk<'a>(&'a self, believed: Believed, ui: &'a Ui) -> Result<Desk<'a>, Problem> {
+        refuse_both(self.output.as_deref(), ui)?;
+        let limits = self.work.limits();
+        let signer = self.signer.signer(&limits, ui)?;
+        let (work, output) = (&self.work, self.output.as_deref());
+        Ok(Desk { work, recipe: None, output, limits, signer, believed, ui })
+    }
+}
+
+/// The bundle and a report cannot both be written to standard output.
+fn refuse_both(output: Option<&Path>, ui: &Ui) -> Result<(), Problem> {
+    match output == Some(Path::new("-")) && ui.is_json() {
+        true => Err(Problem::usage(
+            "--json and --output - both want standard output",
+            "leave one of them out",
+        )),
+        false => Ok(()),
     }
 }
 
 impl Desk<'_> {
     pub(crate) fn inputs(&self) -> Inputs<'_> {
-        let (limits, work) = (&self.limits, &self.arguments.work);
+        let (limits, work) = (&self.limits, self.work);
         Inputs { believed: &self.believed, limits, work, ui: self.ui }
     }
 
     pub(crate) fn work(&self) -> &WorkArguments {
-        &self.arguments.work
+        self.work
     }
 
     pub(crate) fn signer(&self) -> &TheSigner<'_> {
@@ -169,19 +204,23 @@ impl Desk<'_> {
 
     /// The model: by its signature, which has to hold; or measured, if it has none.
     pub(crate) fn look_at(&self, model: &Path) -> Result<Looked, Problem> {
-        let work = &self.arguments.work;
-        match self.believed.verified(model, &self.limits, work, self.ui) {
-            Ok(Some(looked)) => Ok(looked),
-            Ok(None) => {
+        let work = self.work;
+        match (self.believed.verified(model, &self.limits, work, self.ui), self.recipe) {
+            (Ok(Some(looked)), _) => Ok(looked),
+            (Ok(None), None) => {
+                let path = files::signature_of(model).display().to_string();
+                Err(Problem::about(model.display().to_string(), Reason::NoSignature { path }))
+            }
+            (Ok(None), Some(recipe)) => {
                 let shown = model.to_string_lossy();
                 self.ui.note(&format!(
                     "{} is not signed yet: sign it with the same recipe, or the statement is about another model",
                     Printable(&shown)
                 ));
-                let recipe = self.arguments.recipe.recipe(model)?;
+                let recipe = recipe.recipe(model)?;
                 measured(model, &recipe, &self.limits, work, self.ui)
             }
-            Err(Problem::About { failure: bulla::Failure::Refused(refusal), what })
+            (Err(Problem::About { failure: bulla::Failure::Refused(refusal), what }), Some(_))
                 if refusal.reasons().all(|r| matches!(r, Reason::NotByAnyParty { .. })) =>
             {
                 Err(Problem::usage(
@@ -189,7 +228,7 @@ impl Desk<'_> {
                     "name whose signature it has: --input-key KEY, or --trust FILE",
                 ))
             }
-            Err(problem) => Err(problem),
+            (Err(problem), _) => Err(problem),
         }
     }
 

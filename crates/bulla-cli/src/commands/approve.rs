@@ -1,0 +1,133 @@
+//! `bulla approve` and `bulla exception`
+
+use bulla::statement::approval::{AppliesTo, Approval, Exception};
+use bulla::{Predicate, Printable};
+use bulla_policy::{Gate, WAIVABLE};
+use clap::Args;
+use jiff::Timestamp;
+
+use super::attest::{AgreeArguments, Desk, end};
+use crate::inputs::Believed;
+use crate::policies::PolicyArguments;
+use crate::problem::{Outcome, Problem};
+use crate::ui::Ui;
+
+/// Agree to a model for an environment
+///
+/// The model is measured, and has to be what somebody signed whom the policy names. What is signed is about this model, this environment
+/// and its rules as they are now: another rule, and it has to be looked at again.
+#[derive(Debug, Args)]
+#[command(after_help = APPROVE)]
+pub(crate) struct ApproveArguments {
+    #[command(flatten)]
+    agree: AgreeArguments,
+    #[command(flatten)]
+    policy: PolicyArguments,
+    /// When it ends: a day, a time, or days from now
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = end, help_heading = "The approval")]
+    expires: Timestamp,
+    /// What was looked at, in words
+    #[arg(long, value_name = "TEXT", help_heading = "The approval")]
+    comment: Option<String>,
+}
+
+const APPROVE: &str = "\
+Examples:
+  bulla approve fraud-eu --policy policy.yaml --environment production --key signer.key
+  bulla approve fraud-eu -p policy.yaml -e production --expires 7d --comment ok --key signer.key";
+
+/// Let a model pass without some of an environment's rules, for a while
+///
+/// Only rules about what is known of a model can be waived; who signed and what, what was revoked, and who agreed cannot.
+#[derive(Debug, Args)]
+#[command(after_help = EXCEPTION)]
+pub(crate) struct ExceptionArguments {
+    #[command(flatten)]
+    agree: AgreeArguments,
+    #[command(flatten)]
+    policy: PolicyArguments,
+    /// A rule that need not be met, as 'bulla admit' names it; may be repeated
+    #[arg(long, value_name = "RULE", required = true, value_parser = WAIVABLE, help_heading = "The exception")]
+    waive: Vec<String>,
+    /// Why, in words
+    #[arg(long, value_name = "TEXT", help_heading = "The exception")]
+    reason: String,
+    /// When it ends: a day, a time, or days from now
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = end, help_heading = "The exception")]
+    expires: Timestamp,
+}
+
+const EXCEPTION: &str = "\
+Examples:
+  bulla exception fraud-eu -p policy.yaml -e production --waive bom --reason late --key signer.key";
+
+pub(crate) fn approve(arguments: &ApproveArguments, ui: &Ui) -> Outcome {
+    let issued = Timestamp::now();
+    not_over(arguments.expires, issued)?;
+    say(&arguments.agree, &arguments.policy, issued, ui, |applies_to| {
+        Predicate::Approval(Approval {
+            applies_to,
+            issued,
+            expires: arguments.expires,
+            comment: arguments.comment.clone(),
+        })
+    })
+}
+
+pub(crate) fn exception(arguments: &ExceptionArguments, ui: &Ui) -> Outcome {
+    let issued = Timestamp::now();
+    not_over(arguments.expires, issued)?;
+    say(&arguments.agree, &arguments.policy, issued, ui, |applies_to| {
+        Predicate::Exception(Exception {
+            applies_to,
+            waives: arguments.waive.clone(),
+            reason: arguments.reason.clone(),
+            issued,
+            expires: arguments.expires,
+        })
+    })
+}
+
+fn not_over(expires: Timestamp, now: Timestamp) -> Result<(), Problem> {
+    match expires <= now {
+        true => Err(Problem::usage(
+            format!("it would end at {expires}, which is over"),
+            "give a later --expires, for example 30d",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Signs a statement about a model that somebody has signed whom the policy names.
+fn say(
+    agree: &AgreeArguments,
+    policy: &PolicyArguments,
+    now: Timestamp,
+    ui: &Ui,
+    predicate: impl FnOnce(AppliesTo) -> Predicate,
+) -> Outcome {
+    let limits = agree.work.limits();
+    let gate: Gate = policy.gate(now, &limits)?;
+    let environment = policy.environment(&gate)?;
+    let applies_to = AppliesTo {
+        policy: gate.policy().name.clone(),
+        environment: environment.name.clone(),
+        rules_sha256: environment.digest.to_hex(),
+    };
+    let believed = Believed::of(&environment.lineage.parties);
+    let desk: Desk<'_> = agree.desk(believed, ui)?;
+    desk.may_add(&agree.model)?;
+    let looked = desk.look_at(&agree.model)?;
+    let known = desk.own_key().is_none_or(|key| {
+        let key = key.fingerprint();
+        let people = gate.policy().roles.values().flat_map(|role| role.people.values());
+        people.into_iter().any(|person| person.keys.contains(&key))
+    });
+    if !known {
+        ui.note(&format!(
+            "your key is none of a person in the policy {}: what it says will not count",
+            Printable(&gate.policy().name)
+        ));
+    }
+    desk.state(&agree.model, &looked, predicate(applies_to))
+}

@@ -1,0 +1,154 @@
+//! `bulla policy`
+
+use std::path::PathBuf;
+
+use bulla::claims::append;
+use bulla::{Limits, Printable};
+use bulla_policy::{Concern, Policy, signature_files};
+use clap::{Args, Subcommand, ValueHint};
+use serde::Serialize;
+
+use crate::commands::blob::NamedFile;
+use crate::problem::{Outcome, Problem, Verdict};
+use crate::signing::SignerArguments;
+use crate::ui::Ui;
+
+/// Check, explain or sign a policy (docs/policy.md)
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Check(CheckArguments),
+    Explain(ExplainArguments),
+    Sign(Box<SignArguments>),
+}
+
+/// Say everything that is wrong with a policy, or will be soon
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla policy check policy.yaml")]
+struct CheckArguments {
+    /// The policy
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+}
+
+/// Say in plain words who can get what into which environment
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla policy explain policy.yaml")]
+struct ExplainArguments {
+    /// The policy
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+}
+
+/// Sign a policy, or a document that it names, and keep the signature beside it
+///
+/// Each of several people adds a line to FILE.sigstore.jsonl. Where it is another document, as revocations.yaml, it is signed likewise.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla policy sign policy.yaml --key signer.key")]
+struct SignArguments {
+    /// The document
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    #[command(flatten)]
+    signer: SignerArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
+    match &arguments.what {
+        What::Check(arguments) => check(arguments, ui),
+        What::Explain(arguments) => explain(arguments, ui),
+        What::Sign(arguments) => sign(arguments, ui),
+    }
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    command: &'static str,
+    verdict: &'static str,
+    name: &'a str,
+    version: u64,
+    digest: String,
+    environments: Vec<Rules<'a>>,
+    concerns: &'a [Concern],
+}
+
+#[derive(Serialize)]
+struct Rules<'a> {
+    name: &'a str,
+    rules: String,
+}
+
+fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
+    let limits = Limits::default();
+    let now = jiff::Timestamp::now();
+    let (policy, bytes) = match Policy::read(&arguments.file, &limits) {
+        Ok(read) => read,
+        // It was read, and cannot be used: that is the answer.
+        Err(fault @ (bulla::Fault::Policy { .. } | bulla::Fault::TrustFile { .. })) => {
+            return Err(Problem::Reasons {
+                what: arguments.file.display().to_string(),
+                verdict: Verdict::No,
+                reasons: vec![(fault.code(), fault.to_string())],
+                hints: vec!["docs/policy.md describes the document, with an example".into()],
+            });
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    let mut concerns = policy.concerns(now);
+    let unsigned = policy.check_signatures(&bytes, now, &limits)?.err().unwrap_or_default();
+    concerns.extend(unsigned.into_iter().map(Concern::unsigned));
+    let wrong = concerns.iter().any(|concern| concern.is_error);
+    let report = Checked {
+        command: "policy",
+        verdict: if wrong { "refused" } else { "verified" },
+        name: &policy.name,
+        version: policy.version,
+        digest: format!("sha256:{}", policy.digest.to_hex()),
+        environments: policy
+            .environments
+            .values()
+            .map(|one| Rules { name: &one.name, rules: format!("sha256:{}", one.digest.to_hex()) })
+            .collect(),
+        concerns: &concerns,
+    };
+    ui.concerns(&report, &arguments.file.display().to_string(), &concerns)?;
+    Ok(if wrong { Verdict::No } else { Verdict::Yes })
+}
+
+fn explain(arguments: &ExplainArguments, ui: &Ui) -> Outcome {
+    let (policy, _) = Policy::read(&arguments.file, &Limits::default())?;
+    let lines = policy.explain();
+    let report = serde_json::json!({ "command": "policy", "verdict": "explained", "lines": lines });
+    ui.result(&report, |out| {
+        lines.iter().try_for_each(|line| writeln!(out, "{}", Printable(line)))
+    })?;
+    Ok(Verdict::Yes)
+}
+
+fn sign(arguments: &SignArguments, ui: &Ui) -> Outcome {
+    let limits = Limits::default();
+    let file = &arguments.file;
+    let source = NamedFile::new(file);
+    let signer = arguments.signer.signer(&limits, ui)?;
+    let [_, lines] = signature_files(file);
+    let signed = bulla::blob::sign(&source, signer.as_signer(), &limits)
+        .map_err(|failure| Problem::about(file.display().to_string(), failure))?;
+    append(&lines, &signed.bundle, &limits)?;
+    let shown = lines.display().to_string();
+    let key = signed.key.fingerprint().to_string();
+    let report = serde_json::json!({
+        "command": "policy", "verdict": "signed", "digest": signed.digest.to_string(), "key": key, "signature": shown,
+    });
+    ui.result(&report, |out| {
+        writeln!(out, "signed: {}", Printable(&file.to_string_lossy()))?;
+        writeln!(out, "  key        {key}")?;
+        writeln!(out, "  digest     {}", signed.digest)?;
+        writeln!(out, "  added to   {}", Printable(&shown))
+    })?;
+    Ok(Verdict::Yes)
+}

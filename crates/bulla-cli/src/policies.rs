@@ -1,0 +1,89 @@
+//! Which policy is meant, and for which environment.
+
+use std::path::PathBuf;
+
+use bulla::{Limits, Printable};
+use bulla_policy::{Environment, Gate, Policy, RevocationList, Role};
+use clap::{Args, ValueHint};
+use jiff::Timestamp;
+
+use crate::keys::KeyReference;
+use crate::problem::{Problem, Verdict};
+
+/// The flags that name a policy.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The policy")]
+pub(crate) struct PolicyArguments {
+    /// The policy to go by (docs/policy.md)
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: PathBuf,
+    /// For which of its environments
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) environment: String,
+    #[command(flatten)]
+    pin: PinArguments,
+}
+
+/// Who has to have signed it.
+#[derive(Debug, Args)]
+pub(crate) struct PinArguments {
+    /// Take only a policy that this public key has signed; may be repeated [default: take the file as it is]
+    #[arg(long, value_name = "KEY", help_heading = "The policy")]
+    policy_key: Vec<KeyReference>,
+    /// How many of those keys have to have signed it [default: all]
+    #[arg(long, value_name = "N", requires = "policy_key", help_heading = "The policy")]
+    policy_threshold: Option<usize>,
+}
+
+impl PinArguments {
+    /// Reads a policy, signed by whom the flags say, and by whom it says itself.
+    pub(crate) fn read(
+        &self,
+        path: &std::path::Path,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Policy, Problem> {
+        let (policy, bytes) = Policy::read(path, limits)?;
+        let mut wrong = Vec::new();
+        if !self.policy_key.is_empty() {
+            let keys = self.policy_key.iter().map(|key| key.public_key(limits));
+            let keys = keys.collect::<Result<Vec<_>, _>>()?;
+            let role = Role::of_keys(keys, self.policy_threshold.unwrap_or(self.policy_key.len()))?;
+            wrong.extend(policy.check_signed_by(&bytes, &role, now, limits)?.err());
+        }
+        wrong.extend(policy.check_signatures(&bytes, now, limits)?.err().unwrap_or_default());
+        if wrong.is_empty() {
+            return Ok(policy);
+        }
+        Err(Problem::Reasons {
+            what: path.display().to_string(),
+            verdict: Verdict::No,
+            reasons: wrong.into_iter().map(|why| ("policy-not-signed", why)).collect(),
+            hints: vec![format!(
+                "get the policy again with its signatures; to sign it: 'bulla policy sign {}'",
+                Printable(&path.to_string_lossy())
+            )],
+        })
+    }
+}
+
+impl PolicyArguments {
+    /// The policy in use, with everything that was withdrawn.
+    pub(crate) fn gate(&self, now: Timestamp, limits: &Limits) -> Result<Gate, Problem> {
+        let policy = self.pin.read(&self.policy, now, limits)?;
+        let gate = Gate::open(policy, &RevocationList::default(), now, limits)?;
+        self.environment(&gate)?;
+        Ok(gate)
+    }
+
+    /// The environment's rules.
+    pub(crate) fn environment<'g>(&self, gate: &'g Gate) -> Result<&'g Environment, Problem> {
+        gate.policy().environment(&self.environment).map_err(|_| {
+            let all: Vec<&str> = gate.policy().environments.keys().map(String::as_str).collect();
+            Problem::usage(
+                format!("the policy has no environment {}", Printable(&self.environment)),
+                format!("it has {}", all.join(", ")),
+            )
+        })
+    }
+}

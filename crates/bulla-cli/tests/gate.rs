@@ -1,0 +1,361 @@
+//! The gate through the program: a policy, its people, a model; what admits it, and what does not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+struct Company(tempfile::TempDir);
+
+impl Company {
+    fn new() -> Self {
+        let company = Self(tempfile::tempdir().unwrap());
+        let mut keys = std::collections::BTreeMap::new();
+        for id in ["prod", "ana", "ben", "eva", "gate", "stranger"] {
+            company.yes(&format!("key generate --no-password --output {id}.key"));
+            let shown = company.json(&format!("key show {id}.pub"), 0);
+            let fingerprint = shown["fingerprint"].as_str().unwrap().to_owned();
+            keys.insert(id, format!("{{ public_key: {id}.pub, fingerprint: \"{fingerprint}\" }}"));
+        }
+        let person = |id: &str| format!("{{ id: {id}, keys: [{}] }}", keys[id]);
+        let policy = format!(
+            r#"policy: {{ name: company-models, version: 7, expires: 2099-06-01 }}
+roles:
+  managers: {{ people: [{}, {}] }}
+  officers: {{ people: [{}] }}
+signing_authorities:
+  production:
+    type: key
+    may_sign: [oms, release, evaluation, provenance]
+    keys: [{}]
+    approvals: {{ required: 2, from: managers }}
+verification_policy:
+  production:
+    models: ["fraud-*"]
+    accepted_authorities: [production]
+    formats: [safetensors, json]
+    evaluations: [{{ metric: accuracy, at_least: 0.9, signed_by: [production] }}]
+    exceptions: {{ from: officers }}
+  audit:
+    mode: audit
+    accepted_authorities: [production]
+    require_provenance: true
+"#,
+            person("ana"),
+            person("ben"),
+            person("eva"),
+            keys["prod"]
+        );
+        company.write("policy.yaml", policy.as_bytes());
+        company.write("fraud-eu/config.json", b"{}");
+        company.write("fraud-eu/model.safetensors", b"weights");
+        company.yes("sign fraud-eu --key prod.key");
+        company
+    }
+
+    /// With everything that production asks for.
+    fn ready() -> Self {
+        let company = Self::new();
+        for by in ["ana", "ben"] {
+            company.yes(&format!("approve fraud-eu {PRODUCTION} --key {by}.key"));
+        }
+        company.yes("attest evaluation fraud-eu --metric accuracy=0.93 --key prod.key");
+        company
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn output(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_bulla"))
+            .args(line.split_whitespace())
+            .current_dir(self.0.path())
+            .env_remove("BULLA_PASSWORD")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn says(&self, line: &str, code: i32) -> String {
+        let output = self.output(line);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        said
+    }
+
+    #[track_caller]
+    fn yes(&self, line: &str) -> String {
+        self.says(line, 0)
+    }
+
+    #[track_caller]
+    fn json(&self, line: &str, code: i32) -> Value {
+        let output = self.output(&format!("{line} --json"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{line}: {e}: {said}"))
+    }
+}
+
+const PRODUCTION: &str = "--policy policy.yaml --environment production";
+
+fn rules(decision: &Value, outcome: &str) -> Vec<String> {
+    let findings = decision["findings"].as_array().unwrap().iter();
+    let of = findings.filter(|finding| finding["outcome"] == outcome);
+    of.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_model_is_admitted_when_everybody_has_agreed() {
+    let company = Company::new();
+    let admit = format!("admit fraud-eu {PRODUCTION}");
+    let said = company.says(&admit, 1);
+    for words in [
+        "refused: fraud-eu for production",
+        "approvals          NOT MET",
+        "nobody has approved it",
+        "2 people of managers",
+        "hint:    have it approved: 'bulla approve",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    company.yes(&format!("approve fraud-eu {PRODUCTION} --key ana.key --comment reviewed"));
+    let decision = company.json(&admit, 1);
+    assert_eq!(rules(&decision, "not-met"), ["approvals", "evaluations"]);
+    company.yes(&format!("approve fraud-eu {PRODUCTION} --key ben.key"));
+    company.yes("attest evaluation fraud-eu --metric accuracy=0.93 --key prod.key");
+    let decision = company.json(&admit, 0);
+    assert_eq!(decision["verdict"], "admitted");
+    assert_eq!(decision["passed"], true);
+    let said = company.yes(&admit);
+    assert!(said.contains("accuracy is 0.93"), "{said}");
+    // Of another name nothing is admitted, and of another environment nothing was approved.
+    assert_eq!(rules(&company.json(&format!("{admit} --name spam"), 1), "not-met"), ["model-name"]);
+}
+
+#[test]
+fn tampered_unsigned_and_unknown() {
+    let company = Company::ready();
+    let admit = format!("admit fraud-eu {PRODUCTION}");
+    company.yes(&admit);
+    company.write("fraud-eu/model.safetensors", b"Weights");
+    assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["integrity"]);
+    assert!(company.says(&admit, 1).contains("model.safetensors"));
+    company.write("fraud-eu/model.safetensors", b"weights");
+    company.yes(&admit);
+    company.yes("sign fraud-eu --key stranger.key");
+    assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["signature"]);
+    std::fs::remove_file(company.path("fraud-eu/model.sig")).unwrap();
+    assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["signature"]);
+}
+
+/// What could not be checked is no decision.
+#[test]
+fn it_fails_closed() {
+    let company = Company::ready();
+    let admit = |more: &str| format!("admit fraud-eu --environment production {more}");
+    company.says(&admit("--policy none.yaml"), 3);
+    company.says("admit nothing --policy policy.yaml --environment production", 3);
+    let said = company.says("admit fraud-eu --policy policy.yaml --environment prod", 2);
+    assert!(said.contains("it has audit, production"), "{said}");
+    company.write("empty.yaml", b"");
+    company.says(&admit("--policy empty.yaml"), 3);
+    company.write("broken.yaml", b"policy: { name: x");
+    company.says(&admit("--policy broken.yaml"), 3);
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    company.write("typo.yaml", policy.replace("formats:", "format:").as_bytes());
+    assert!(company.says(&admit("--policy typo.yaml"), 3).contains("unknown field"));
+    company.write("other-key.yaml", policy.replace("prod.pub", "gate.pub").as_bytes());
+    assert!(company.says(&admit("--policy other-key.yaml"), 3).contains("expected sha256:"));
+    let list = "revocations: { document: revocations.yaml, signed_by: officers, max_age: 24h }\n";
+    company.write("listed.yaml", format!("{policy}{list}").as_bytes());
+    assert!(company.says(&admit("--policy listed.yaml"), 3).contains("revocations.yaml"));
+    company.write("revocations.yaml", b"revocations: { version: 1, issued: 2026-01-01 }");
+    assert!(company.says(&admit("--policy listed.yaml"), 3).contains("none of them did"));
+    // A signature that cannot be read is none.
+    company.write("fraud-eu/model.sig", b"{}");
+    company.says(&admit("--policy policy.yaml"), 1);
+    std::fs::remove_file(company.path("fraud-eu/model.sig")).unwrap();
+    std::fs::create_dir(company.path("fraud-eu/model.sig")).unwrap();
+    company.says(&admit("--policy policy.yaml"), 3);
+    std::fs::remove_dir(company.path("fraud-eu/model.sig")).unwrap();
+    std::fs::remove_file(company.path("fraud-eu/claims.jsonl")).unwrap();
+    std::fs::create_dir(company.path("fraud-eu/claims.jsonl")).unwrap();
+    company.says(&admit("--policy policy.yaml"), 3);
+}
+
+#[test]
+fn a_policy_that_is_pinned() {
+    let company = Company::ready();
+    let admit = format!("admit fraud-eu {PRODUCTION} --policy-key eva.pub --policy-key ana.pub");
+    assert!(company.says(&admit, 1).contains("none of them did"));
+    company.yes("policy sign policy.yaml --key eva.key");
+    assert!(company.says(&admit, 1).contains("only sha256:"));
+    company.yes(&format!("{admit} --policy-threshold 1"));
+    company.yes("policy sign policy.yaml --key ana.key");
+    company.yes(&admit);
+    assert!(company.says(&format!("{admit} --policy-threshold 3"), 3).contains("3 signatures"));
+    // Edited, it is another.
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    company.write("policy.yaml", policy.replace("at_least: 0.9", "at_least: 0.1").as_bytes());
+    assert!(company.says(&admit, 1).contains("none of them did"));
+}
+
+#[test]
+fn verdicts_of_the_gate() {
+    let company = Company::ready();
+    let admit = format!(
+        "admit fraud-eu {PRODUCTION} --verdict verdict.json --verifier https://gate.example --key gate.key"
+    );
+    let verdict = |code: i32| {
+        company.json(&admit, code);
+        let line = std::fs::read(company.path("verdict.json")).unwrap();
+        bulla_testkit::bundles::statement_of(&line)
+    };
+    let yes = verdict(0);
+    assert_eq!(yes["predicateType"], "https://slsa.dev/verification_summary/v1");
+    assert_eq!(yes["predicate"]["verificationResult"], "PASSED");
+    assert_eq!(yes["predicate"]["bulla_environment"], "production");
+    let policy = bulla::Digest::sha256(&std::fs::read(company.path("policy.yaml")).unwrap());
+    assert_eq!(yes["predicate"]["policy"]["digest"]["sha256"], policy.to_hex());
+    // A "no" is signed, too, about the model that was signed.
+    company.write("fraud-eu/model.safetensors", b"Weights");
+    let no = verdict(1);
+    assert_eq!(no["predicate"]["verificationResult"], "FAILED");
+    assert_eq!(no["predicate"]["verifiedLevels"].as_array().unwrap().len(), 0);
+    assert_eq!(no["subject"], yes["subject"]);
+    company.write("mine.txt", b"x");
+    let said = company.says(&admit.replace("verdict.json", "mine.txt"), 2);
+    assert!(said.contains("mine.txt exists"), "{said}");
+    assert!(
+        company
+            .says(&format!("admit fraud-eu {PRODUCTION} --verdict v.json"), 2)
+            .contains("--verifier")
+    );
+}
+
+#[test]
+fn approvals_and_exceptions() {
+    let company = Company::ready();
+    let admit = format!("admit fraud-eu {PRODUCTION}");
+    company.yes("attest evaluation fraud-eu --metric accuracy=0.2 --key prod.key");
+    // One that is good is enough: what has to count is what a release lists.
+    company.yes(&admit);
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    company.write("policy.yaml", policy.replace("at_least: 0.9", "at_least: 0.99").as_bytes());
+    assert_eq!(
+        rules(&company.json(&admit, 1), "not-met"),
+        ["approvals", "evaluations"],
+        "other rules"
+    );
+    for by in ["ana", "ben"] {
+        company.yes(&format!("approve fraud-eu {PRODUCTION} --key {by}.key"));
+    }
+    let except = |flags: &str, key: &str| {
+        format!(
+            "exception fraud-eu {PRODUCTION} {flags} --reason late --expires 7d --key {key}.key"
+        )
+    };
+    company.yes(&except("--waive evaluations", "stranger"));
+    assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["evaluations"]);
+    company.yes(&except("--waive evaluations", "eva"));
+    let decision = company.json(&admit, 0);
+    assert_eq!(rules(&decision, "waived"), ["evaluations"]);
+    assert_eq!(decision["passed"], false);
+    let said = company.yes(&admit);
+    assert!(said.contains("waived by eva"), "{said}");
+    // What nobody can waive cannot be asked for.
+    assert!(company.says(&except("--waive integrity", "eva"), 2).contains("integrity"));
+    let said = company.yes(&format!("approve fraud-eu {PRODUCTION} --key stranger.key"));
+    assert!(said.contains("will not count"), "{said}");
+    // What is not what was signed is not agreed to.
+    company.write("fraud-eu/model.safetensors", b"Weights");
+    company.says(&format!("approve fraud-eu {PRODUCTION} --key ana.key"), 1);
+    std::fs::remove_file(company.path("fraud-eu/model.sig")).unwrap();
+    company.says(&format!("approve fraud-eu {PRODUCTION} --key ana.key"), 1);
+    assert!(
+        company
+            .says(&format!("approve fraud-eu {PRODUCTION} --expires 2020-01-01 --key ana.key"), 2)
+            .contains("which is over")
+    );
+}
+
+#[test]
+fn an_environment_that_only_looks() {
+    let company = Company::ready();
+    let said = company.yes("admit fraud-eu --policy policy.yaml --environment audit");
+    assert!(said.contains("the policy only warns here"), "{said}");
+    assert!(said.contains("provenance         NOT MET"), "{said}");
+    let decision = company.json("admit fraud-eu --policy policy.yaml --environment audit", 0);
+    assert_eq!(decision["mode"], "audit");
+    assert_eq!(decision["passed"], false);
+}
+
+#[test]
+fn third_party_models() {
+    let company = Company::ready();
+    let digests = company.json("digest fraud-eu", 0);
+    let (oms, manifest) =
+        (digests["oms"].as_str().unwrap(), digests["oms_manifest_v1"].as_str().unwrap());
+    let admit = format!("admit fraud-eu {PRODUCTION} --expected-digest");
+    company.yes(&format!("{admit} {oms} --expected-digest {manifest}"));
+    let wrong = "0".repeat(64);
+    let decision = company.json(&format!("{admit} oms:{wrong}"), 1);
+    assert_eq!(rules(&decision, "not-met"), ["expected-digest"]);
+    assert!(company.says(&format!("{admit} md5:{wrong}"), 2).contains("no digest of a model"));
+}
+
+#[test]
+fn policies_are_checked_and_explained() {
+    let company = Company::new();
+    let checked = company.json("policy check policy.yaml", 0);
+    assert_eq!(checked["name"], "company-models");
+    let said = company.yes("policy check policy.yaml");
+    assert!(
+        said.contains("good: policy.yaml") && said.contains("nothing is refused here"),
+        "{said}"
+    );
+    let said = company.yes("policy explain policy.yaml");
+    for words in [
+        "production: models named fraud-*",
+        "is approved by 2 of managers (ana, ben), other than the signer",
+        "accuracy at least 0.9, as production says",
+        "1 of officers may waive rules for a while",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    for (from, to, words) in [
+        ("expires: 2099-06-01", "expires: 2020-01-01", "nothing is admitted by it"),
+        (
+            "[oms, release, evaluation, provenance]",
+            "[oms, release, provenance]",
+            "may sign evaluation",
+        ),
+        (
+            "[oms, release, evaluation, provenance]",
+            "[evaluation, provenance]",
+            "which may not sign models",
+        ),
+        (
+            "accepted_authorities: [production]",
+            "accepted_authorities: [nobody]",
+            "there is no nobody",
+        ),
+        ("required: 2", "required: 3", "3 are required"),
+        ("name: company-models", "name: company-models, nam: x", "unknown field"),
+    ] {
+        company.write("other.yaml", policy.replace(from, to).as_bytes());
+        let said = company.says("policy check other.yaml", 1);
+        assert!(said.contains(words), "{to}: {said}");
+    }
+    company.says("policy check none.yaml", 3);
+}

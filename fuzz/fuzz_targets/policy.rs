@@ -1,0 +1,18 @@
+//! Any bytes as a policy and as revocations: no panic, no endless reading; what is accepted can be explained.
+#![no_main]
+use bulla_policy::{Policy, RevocationList};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = std::path::Path::new("/nonexistent/policy.yaml");
+    if let Ok(policy) = Policy::parse(path, bytes, &bulla::Limits::default()) {
+        assert!(!policy.environments.is_empty() && !policy.explain().is_empty());
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let _ = policy.concerns(now);
+    }
+    if let Ok(list) = RevocationList::read(path, bytes) {
+        let mut twice = list.clone();
+        twice.unite(&list);
+        assert_eq!(twice.models, list.models);
+    }
+});

@@ -3,6 +3,7 @@
 
 mod advice;
 mod authorities;
+mod cel;
 mod chain;
 mod decision;
 mod environment;
@@ -19,6 +20,7 @@ mod yaml;
 
 pub use advice::Concern;
 pub use authorities::{KeyRecord, Storage};
+pub use cel::{Expression, Shape, Variables};
 pub use decision::{Decision, Finding, Outcome, PolicyReference};
 pub use environment::Mode;
 pub use gate::{Candidate, Gate, Memory, Request};

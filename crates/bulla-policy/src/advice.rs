@@ -266,6 +266,9 @@ impl Policy {
             let formats: Vec<&str> = formats.iter().map(String::as_str).collect();
             say(format!("of files of {} only", formats.join(", ")));
         }
+        for rule in &entry.rules {
+            say(format!("for which {} holds: {}", rule.name, rule.when));
+        }
         match entry.remote_code {
             Permission::Deny => say("that asks for no code of its own".to_owned()),
             Permission::Allow => say("which may bring code of its own".to_owned()),

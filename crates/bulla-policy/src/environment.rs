@@ -61,6 +61,8 @@ pub(crate) struct EnvironmentEntry {
     /// The role whose people may waive rules.
     #[serde(default)]
     pub(crate) exceptions: Option<ExceptionsEntry>,
+    #[serde(default)]
+    pub(crate) rules: Vec<CustomRule>,
     /// How long a verdict counts.
     #[serde(default)]
     pub(crate) verdict_valid_for: Option<Span>,
@@ -153,4 +155,13 @@ pub(crate) struct ExceptionsEntry {
 
 fn one() -> usize {
     1
+}
+
+/// A rule that the policy's owners wrote.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CustomRule {
+    pub(crate) name: String,
+    pub(crate) when: String,
+    pub(crate) message: String,
 }

@@ -27,6 +27,6 @@ pub use gate::{Candidate, Gate, Memory, Request};
 pub use policy::{Approvals, Environment, Policy};
 pub use revocations::{ModelName, RevocationList, RevokedModel};
 pub use roles::{Person, Role};
-pub use rules::WAIVABLE;
+pub use rules::{WAIVABLE, is_waivable};
 pub use signed::{people_who_signed, signature_files, signatures_of};
 pub use trust_file::TrustFile;

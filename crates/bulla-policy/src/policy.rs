@@ -17,6 +17,7 @@ use crate::chain;
 use crate::environment::{EnvironmentEntry, ProvenanceEntry};
 use crate::revocations::RevocationList;
 use crate::roles::{Role, RoleEntry};
+use crate::rules::custom::Custom;
 use crate::signed::{people_who_signed, signatures_of};
 use crate::span::Span;
 use crate::trust::{Reader, TrustSection};
@@ -108,6 +109,7 @@ pub struct Environment {
     /// The build level that every model of the chain has to reach.
     pub min_level: Option<Level>,
     pub(crate) entry: EnvironmentEntry,
+    pub(crate) custom: Vec<Custom>,
 }
 
 impl Environment {
@@ -269,9 +271,12 @@ impl Policy {
                 ));
             }
             let rules = raw.get("verification_policy").and_then(|all| all.get(&name));
+            let custom = Custom::read(&entry.rules).map_err(fault)?;
             let digest = Digest::sha256(canonical(rules.unwrap_or(&Value::Null)).as_bytes());
-            environments
-                .insert(name.clone(), Environment { name, digest, lineage, min_level, entry });
+            environments.insert(
+                name.clone(),
+                Environment { name, digest, lineage, min_level, entry, custom },
+            );
         }
         if environments.is_empty() {
             return Err(fault("verification_policy is empty: there is no environment".into()));

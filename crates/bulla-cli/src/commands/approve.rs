@@ -2,7 +2,7 @@
 
 use bulla::statement::approval::{AppliesTo, Approval, Exception};
 use bulla::{Predicate, Printable};
-use bulla_policy::{Gate, WAIVABLE};
+use bulla_policy::{Gate, WAIVABLE, is_waivable};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -47,7 +47,7 @@ pub(crate) struct ExceptionArguments {
     #[command(flatten)]
     policy: PolicyArguments,
     /// A rule that need not be met, as 'bulla admit' names it; may be repeated
-    #[arg(long, value_name = "RULE", required = true, value_parser = WAIVABLE, help_heading = "The exception")]
+    #[arg(long, value_name = "RULE", required = true, value_parser = rule, help_heading = "The exception")]
     waive: Vec<String>,
     /// Why, in words
     #[arg(long, value_name = "TEXT", help_heading = "The exception")]
@@ -60,6 +60,13 @@ pub(crate) struct ExceptionArguments {
 const EXCEPTION: &str = "\
 Examples:
   bulla exception fraud-eu -p policy.yaml -e production --waive bom --reason late --key signer.key";
+
+fn rule(name: &str) -> Result<String, String> {
+    match is_waivable(name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("expected one of {}, or rule:NAME", WAIVABLE.join(", "))),
+    }
+}
 
 pub(crate) fn approve(arguments: &ApproveArguments, ui: &Ui) -> Outcome {
     let issued = Timestamp::now();

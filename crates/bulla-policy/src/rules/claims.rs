@@ -15,7 +15,7 @@ use crate::gate::Facts;
 const BOMS: [&str; 2] = ["https://cyclonedx.org/bom", "https://spdx.dev/Document"];
 
 /// The release that counts, with its statement's digest.
-fn released<'f>(facts: &'f Facts<'_>) -> Option<(&'f Release, Digest)> {
+pub(super) fn released<'f>(facts: &'f Facts<'_>) -> Option<(&'f Release, Digest)> {
     let accepted = &facts.environment.entry.accepted_authorities;
     let releases =
         facts.about().filter_map(|stated| match &stated.claim.value().statement.predicate {
@@ -34,7 +34,7 @@ fn by(stated: &Stated, authorities: &[String]) -> bool {
 
 /// Statements that count: with a release those that it lists, else all. What somebody takes away can then be missed, and never help
 /// (rule 6 of the security design).
-fn counting<'f>(facts: &'f Facts<'_>) -> impl Iterator<Item = &'f Stated> {
+pub(super) fn counting<'f>(facts: &'f Facts<'_>) -> impl Iterator<Item = &'f Stated> {
     let listed: Option<BTreeSet<Digest>> =
         match (facts.environment.entry.require_release, released(facts)) {
             (false, _) => None,
@@ -247,6 +247,14 @@ pub(crate) fn bom(facts: &Facts<'_>) -> Option<Finding> {
             "add one: 'bulla attest statement MODEL --file BOM --predicate-type https://cyclonedx.org/bom'",
         ),
     })
+}
+
+/// Every licence that a bill of materials names, by anybody who may sign one.
+pub(super) fn licenses_of(facts: &Facts<'_>) -> BTreeSet<String> {
+    let all: Vec<String> = facts.environment.lineage.parties.iter().map(|p| p.id.clone()).collect();
+    let mut found = BTreeSet::new();
+    boms(facts, &all).for_each(|(bom, _)| licenses_in(bom, &mut found, 0));
+    found
 }
 
 /// Its licences, and those of the data that it was trained on, are among those that are allowed.

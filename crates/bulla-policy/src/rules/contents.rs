@@ -179,10 +179,6 @@ pub(crate) fn quarantine(facts: &Facts<'_>) -> Option<Finding> {
 pub(crate) fn formats(facts: &Facts<'_>) -> Option<Finding> {
     let formats = facts.environment.entry.formats.as_ref()?;
     let manifest = facts.manifest()?;
-    let format = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        name.rsplit_once('.').map_or(name, |(_, extension)| extension).to_lowercase()
-    };
     let others: Vec<&str> = manifest
         .files
         .keys()
@@ -200,6 +196,12 @@ pub(crate) fn formats(facts: &Facts<'_>) -> Option<Finding> {
             "convert the model, or take files away that it does not need, and sign it again",
         ),
     })
+}
+
+/// What a file's name ends in.
+pub(super) fn format(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or(name, |(_, extension)| extension).to_lowercase()
 }
 
 /// Loading it runs no code that came with it, or from elsewhere: configurations that say so (`auto_map` and the like).

@@ -2,6 +2,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod contents;
+pub(crate) mod custom;
 pub(crate) mod origin;
 pub(crate) mod people;
 pub(crate) mod signature;
@@ -11,7 +12,7 @@ use bulla::Fault;
 use crate::decision::Finding;
 use crate::gate::Facts;
 
-/// Rules that an exception may waive. What is not here, nobody can: who signed and what, what was withdrawn, who agreed.
+/// Rules that an exception may waive, beside those that a policy's owners wrote themselves (`rule:NAME`). What is not here, nobody can: who signed and what, what was withdrawn, who agreed.
 pub const WAIVABLE: [&str; 10] = [
     "release",
     "max-signature-age",
@@ -24,6 +25,12 @@ pub const WAIVABLE: [&str; 10] = [
     "formats",
     "remote-code",
 ];
+
+/// The rules that a name in an exception stands for: one of those, or one of the policy's own.
+#[must_use]
+pub fn is_waivable(name: &str) -> bool {
+    WAIVABLE.contains(&name) || name.strip_prefix(custom::PREFIX).is_some_and(|own| !own.is_empty())
+}
 
 /// Every rule that the environment has, in the order in which a person reads them.
 pub(crate) fn all(facts: &Facts<'_>) -> Result<Vec<Finding>, Fault> {
@@ -51,5 +58,6 @@ pub(crate) fn all(facts: &Facts<'_>) -> Result<Vec<Finding>, Fault> {
     findings.extend(claims::test_results(facts));
     findings.extend(claims::bom(facts));
     findings.extend(claims::licenses(facts));
+    findings.extend(custom::all(facts));
     Ok(findings)
 }

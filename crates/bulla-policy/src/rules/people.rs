@@ -7,7 +7,7 @@ use bulla::lineage::Stated;
 use bulla::statement::approval::AppliesTo;
 use bulla::{Digest, Predicate, SignedBy};
 
-use super::WAIVABLE;
+use super::is_waivable;
 use crate::decision::{Finding, Outcome};
 use crate::gate::{Facts, Signature};
 use crate::policy::{Policy, person};
@@ -174,7 +174,7 @@ pub(crate) fn waive(facts: &Facts<'_>, findings: &mut [Finding]) {
         let who = counts(facts, signature, &rule.from, stated, &exception.applies_to, &window);
         let Ok(who) = who else { continue };
         for name in &exception.waives {
-            if let Some(name) = WAIVABLE.into_iter().find(|known| known == name) {
+            if is_waivable(name) {
                 let entry = waived.entry(name).or_default();
                 entry.0.extend(who.iter().cloned());
                 entry.1.push(stated.claim.value().payload);

@@ -3,6 +3,7 @@
 
 mod claims;
 mod contents;
+mod custom;
 mod documents;
 mod people;
 mod revoked;

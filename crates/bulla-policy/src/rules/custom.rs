@@ -1,0 +1,207 @@
+//! Rules that the policy's owners wrote themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulla::statement::build::Role;
+use bulla::{Predicate, SignedBy};
+use serde_json::{Map, Value, json};
+
+use super::claims;
+use crate::cel::{Expression, Shape, Variables};
+use crate::decision::Finding;
+use crate::environment::CustomRule;
+use crate::gate::Facts;
+
+/// What the names of these rules begin with, in decisions and exceptions.
+pub(crate) const PREFIX: &str = "rule:";
+
+/// A rule that was read.
+#[derive(Debug)]
+pub(crate) struct Custom {
+    pub(crate) name: String,
+    when: Expression,
+    message: String,
+}
+
+/// What these rules can ask about.
+fn variables() -> Variables {
+    let (text, int) = (|| Shape::Text, || Shape::Int);
+    let texts = || Shape::list(Shape::Text);
+    Variables::new([
+        (
+            "model",
+            Shape::object([
+                ("name", text()),
+                ("digest", text()),
+                ("hash", text()),
+                ("total_size", int()),
+                ("files", Shape::list(Shape::object([("path", text()), ("size", int())]))),
+                ("formats", texts()),
+            ]),
+        ),
+        ("environment", text()),
+        (
+            "signer",
+            Shape::object([
+                ("authorities", texts()),
+                ("key", text()),
+                ("identity", text()),
+                ("provider", text()),
+                ("claims", Shape::map(text())),
+            ]),
+        ),
+        ("release", Shape::object([("name", text()), ("sequence", int())])),
+        (
+            "provenance",
+            Shape::object([
+                ("made_by", text()),
+                ("builder", text()),
+                ("level", int()),
+                ("sources", texts()),
+            ]),
+        ),
+        (
+            "evaluations",
+            Shape::list(Shape::object([
+                ("metric", text()),
+                ("value", Shape::Double),
+                ("task", text()),
+                ("split", text()),
+            ])),
+        ),
+        ("licenses", texts()),
+    ])
+}
+
+impl Custom {
+    pub(crate) fn read(rules: &[CustomRule]) -> Result<Vec<Self>, String> {
+        let variables = variables();
+        let mut names = BTreeSet::new();
+        let read = rules.iter().map(|CustomRule { name, when, message }| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+                return Err(format!(
+                    "rules: {name:?} is no name, expected letters, digits, '-' and '_'"
+                ));
+            }
+            if !names.insert(name) {
+                return Err(format!("rules: {name} stands twice"));
+            }
+            let when = Expression::parse(when, &variables)
+                .map_err(|why| format!("rules: {name}: {why}"))?;
+            Ok(Self { name: name.clone(), when, message: message.clone() })
+        });
+        read.collect()
+    }
+}
+
+/// Every rule of the environment's own. One that has no answer was not met.
+pub(crate) fn all(facts: &Facts<'_>) -> Vec<Finding> {
+    let rules = &facts.environment.custom;
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let values = values(facts);
+    let remedy = "ask the policy's owners what would mend it";
+    let finding = |rule: &Custom| {
+        let name = format!("{PREFIX}{}", rule.name);
+        match rule.when.evaluate(&values) {
+            Ok(true) => Finding::met(name, "it holds"),
+            Ok(false) => Finding::not_met(name, rule.message.clone(), "", remedy),
+            Err(why) => Finding::not_met(
+                name,
+                format!("it has no answer: {why}"),
+                rule.message.clone(),
+                remedy,
+            ),
+        }
+    };
+    rules.iter().map(finding).collect()
+}
+
+fn values(facts: &Facts<'_>) -> Value {
+    let mut all = Map::new();
+    let mut put = |name: &str, value: Value| all.insert(name.to_owned(), value);
+    put("environment", facts.environment.name.as_str().into());
+    put("evaluations", evaluations(facts).into());
+    put("licenses", json!(claims::licenses_of(facts)));
+    if let Some(manifest) = facts.manifest() {
+        let files = manifest.files.iter();
+        let files = files.map(|(path, file)| json!({ "path": path.as_str(), "size": file.size() }));
+        let paths = manifest.files.keys().map(|path| super::contents::format(path.as_str()));
+        let formats: BTreeSet<String> = paths.collect();
+        let digest = facts.digests().map(|d| format!("oms-manifest-v1:{}", d.manifest.to_hex()));
+        put(
+            "model",
+            json!({
+                "name": facts.request.name,
+                "digest": digest,
+                "hash": manifest.recipe.hash.name(),
+                "total_size": manifest.total_size(),
+                "files": files.collect::<Vec<Value>>(),
+                "formats": formats,
+            }),
+        );
+    }
+    if let Some(signature) = &facts.signature {
+        let key = signature.signed_by.key().fingerprint().to_string();
+        let signer = match &signature.signed_by {
+            SignedBy::Identity(identity) => json!({
+                "authorities": signature.parties,
+                "key": key,
+                "identity": identity.identity.as_str(),
+                "provider": identity.provider,
+                "claims": identity.claims.iter().collect::<BTreeMap<&str, &str>>(),
+            }),
+            _ => json!({ "authorities": signature.parties, "key": key }),
+        };
+        put("signer", signer);
+    }
+    if let Some((release, _)) = claims::released(facts) {
+        put("release", json!({ "name": release.name, "sequence": release.sequence }));
+    }
+    let account = facts.lineage.hops.first().and_then(|hop| {
+        hop.accounts.iter().filter(|account| account.problems.is_empty()).max_by_key(|a| a.level)
+    });
+    if let Some(account) = account {
+        let mut sources = BTreeSet::new();
+        for stated in facts.about() {
+            let attestation = stated.claim.value();
+            if let Predicate::Provenance(provenance) = &attestation.statement.predicate
+                && account.payload.ends_with(&attestation.payload.to_hex())
+            {
+                sources.extend(provenance.with_role(Role::Source.name()).map(|s| s.uri.clone()));
+            }
+        }
+        put(
+            "provenance",
+            json!({
+                "made_by": account.made_by,
+                "builder": account.builder,
+                "level": account.level as u8,
+                "sources": sources,
+            }),
+        );
+    }
+    all.into()
+}
+
+fn evaluations(facts: &Facts<'_>) -> Vec<Value> {
+    let mut all = Vec::new();
+    for stated in claims::counting(facts) {
+        if let Predicate::Evaluation(evaluation) = &stated.claim.value().statement.predicate {
+            for metric in &evaluation.metrics {
+                let mut one = Map::new();
+                one.insert("metric".to_owned(), metric.name.as_str().into());
+                one.insert("value".to_owned(), metric.value.into());
+                for (name, text) in [("task", &metric.task), ("split", &metric.split)] {
+                    if let Some(text) = text {
+                        one.insert(name.to_owned(), text.as_str().into());
+                    }
+                }
+                all.push(one.into());
+            }
+        }
+    }
+    all
+}

@@ -42,6 +42,14 @@ fn releases() {
     world.admitted();
 }
 
+/// An authority of another environment releases nothing here, whatever it may sign.
+#[test]
+fn a_release_by_an_authority_that_is_not_accepted() {
+    let world = asked("require_release: true").with("may_sign: [oms]", "may_sign: [oms, release]");
+    world.release("dev", NAME, 1, &[]);
+    world.refused("release", "it was not released as fraud-eu");
+}
+
 /// Rule 7: an old release, one that has ended, one whose claims were taken away.
 #[test]
 fn rule_7_releases_that_do_not_count() {

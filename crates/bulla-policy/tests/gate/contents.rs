@@ -196,3 +196,34 @@ fn an_unsigned_model_where_none_is_asked_for() {
     let found = world.decide_for("staging", "x").unwrap();
     assert!(codes(&found).into_iter().all(|code| names.contains(code)));
 }
+
+/// A signature that binds no names, or no recipe, is none to admit by: nothing that is said of the model can be about it.
+#[test]
+fn a_signature_of_an_old_format() {
+    use bulla::sign::ToSign;
+    use bulla::{Digest, Signer as _, bundle};
+    let world = World::new();
+    let subject = |name: &str| {
+        let bytes = std::fs::read(world.model().join(name)).unwrap();
+        serde_json::json!({ "name": name, "digest": { "sha256": Digest::sha256(&bytes).to_hex() } })
+    };
+    let payload = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [subject("config.json"), subject("model.safetensors")],
+        "predicateType": "https://model_signing/Digests/v0.1",
+        "predicate": {},
+    });
+    let payload = payload.to_string();
+    let kind = bundle::PAYLOAD_TYPE;
+    let message = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+    let signed = world.signer("prod").sign(ToSign::Message(message.as_bytes())).unwrap();
+    let bytes =
+        bundle::encode(&signed.material, &signed.evidence, payload.as_bytes(), &signed.signature);
+    world.write("model.sig", &bytes);
+    // It leaves no claims out, so they lie beside the model.
+    let beside = world.folder.path().join("model.claims.jsonl");
+    std::fs::rename(world.model().join("claims.jsonl"), beside).unwrap();
+    let decision = world.decide();
+    assert!(!decision.admitted);
+    assert_eq!(codes(&decision), ["recipe", "approvals"], "{:#?}", decision.findings);
+}

@@ -121,6 +121,28 @@ fn a_policy_that_people_sign() {
     check().unwrap();
 }
 
+/// An officer's key that counts no more signs no document.
+#[test]
+fn a_policy_signed_with_a_key_whose_time_is_over() {
+    let world = World::new()
+        .with("expires: 2027-06-01 }", "expires: 2027-06-01, signed_by: [security-officers] }");
+    let fay = quoted(&world.keys["fay"].public().to_pem());
+    let over = format!("{fay}, valid: {{ until: 2026-01-01 }}");
+    for (policy, good) in
+        [(world.policy.clone(), true), (world.policy.replacen(&fay, &over, 1), false)]
+    {
+        let path = world.folder.path().join("policy.yaml");
+        std::fs::write(&path, &policy).unwrap();
+        let limits = Limits::default();
+        let (policy, bytes) = Policy::read(&path, &limits).unwrap();
+        let [_, lines] = signature_files(&path);
+        let both = ["eva", "fay"].map(|by| signed(&world, by, &bytes)).concat();
+        std::fs::write(&lines, both).unwrap();
+        let checked = policy.check_signatures(&bytes, world.now, &limits).unwrap();
+        assert_eq!(checked.is_ok(), good, "{checked:?}");
+    }
+}
+
 #[test]
 fn revocations_that_people_sign() {
     let mut world = World::new();

@@ -5,6 +5,7 @@ mod claims;
 mod contents;
 mod custom;
 mod documents;
+mod origin;
 mod people;
 mod revoked;
 mod signatures;

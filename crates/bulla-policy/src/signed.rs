@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bulla::blob::{Blob, UnverifiedFileSignature};
 use bulla::jiff::Timestamp;
-use bulla::{BlobSource, Failure, Fault, Limits, Links, read_found};
+use bulla::{Failure, Fault, FileBytes, Limits, Links, read_found};
 
 use crate::roles::Role;
 
@@ -63,7 +62,7 @@ pub fn people_who_signed(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<(BTreeSet<String>, Vec<String>), Fault> {
-    let source = Bytes(document);
+    let source = FileBytes::new("the document", document);
     let (mut people, mut passed_over) = (BTreeSet::new(), Vec::new());
     for (index, bytes) in signatures.iter().enumerate() {
         let parsed = match UnverifiedFileSignature::parse(bytes, None, limits) {
@@ -91,17 +90,4 @@ pub fn people_who_signed(
         }
     }
     Ok((people, passed_over))
-}
-
-/// A file that was read.
-struct Bytes<'a>(&'a [u8]);
-
-impl BlobSource for Bytes<'_> {
-    fn name(&self) -> &str {
-        "the document"
-    }
-
-    fn open(&self) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(io::Cursor::new(self.0.to_vec())))
-    }
 }

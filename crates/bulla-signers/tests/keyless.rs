@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla::blob::{self, Blob, BlobSource, UnverifiedFileSignature};
+use bulla::blob::{self, Blob, FileBytes, UnverifiedFileSignature};
 use bulla::{
     Authenticated, Digest, Failure, Fault, IdentityRule, KeyAlgorithm, KeyPair, KeySigner, Limits,
     SigstoreRoot, Trust, jiff,
@@ -17,15 +17,9 @@ use bulla_testkit::sigstore::TestAuthority;
 use bulla_testkit::stamps::{Stamp, StampAuthority};
 use serde_json::{Value, json};
 
-struct Hello;
-
-impl BlobSource for Hello {
-    fn name(&self) -> &str {
-        "hello"
-    }
-    fn open(&self) -> std::io::Result<Box<dyn Read>> {
-        Ok(Box::new(std::io::Cursor::new(b"hello")))
-    }
+/// What is signed.
+fn hello() -> FileBytes {
+    FileBytes::new("hello", b"hello")
 }
 
 const ADA: &str = "ada@example.com";
@@ -45,7 +39,7 @@ fn sign_with(services: Services, token: &str, client: &Client) -> Result<Vec<u8>
         services.timestamp_authorities,
         services.timestamps_wanted,
     );
-    Ok(blob::sign(&Hello, &signer, &Limits::default())?.bundle)
+    Ok(blob::sign(&hello(), &signer, &Limits::default())?.bundle)
 }
 
 fn sign(authority: &TestAuthority, version: RekorVersion) -> Value {
@@ -63,7 +57,7 @@ fn trust(authority: &TestAuthority, root: &Value) -> Trust {
 fn verify(bundle: &Value, trust: &Trust) -> Result<Authenticated<Digest>, Failure> {
     let limits = Limits::default();
     UnverifiedFileSignature::parse(bundle.to_string().as_bytes(), None, &limits)?.verify(
-        &Blob::File(&Hello),
+        &Blob::File(&hello()),
         trust,
         jiff::Timestamp::now(),
         &limits,
@@ -240,7 +234,7 @@ fn a_key_in_a_log_with_a_timestamp() {
     let client = Client::new();
     let logged = WithLog::new(KeySigner::new(pair), client.clone(), logs, 1);
     let signer = WithTimestamps::new(logged, client, timestamp_authorities, 1);
-    let bundle = blob::sign(&Hello, &signer, &Limits::default()).unwrap().bundle;
+    let bundle = blob::sign(&hello(), &signer, &Limits::default()).unwrap().bundle;
     let bundle = serde_json::from_slice(&bundle).unwrap();
     let root = authority.trusted_root().to_string();
     let root = SigstoreRoot::from_json("test", root.as_bytes(), &Limits::default()).unwrap();
@@ -255,6 +249,6 @@ fn keys_that_a_log_does_not_take_are_refused() {
     let log = bulla_signers::Log { url: "https://log.example".into(), version: RekorVersion::V2 };
     let pair = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
     let signer = WithLog::new(KeySigner::new(pair), Client::new(), vec![log], 1);
-    let fault = fault(blob::sign(&Hello, &signer, &Limits::default()));
+    let fault = fault(blob::sign(&hello(), &signer, &Limits::default()));
     assert!(fault.to_string().contains("only those by ecdsa-p256 keys"), "{fault}");
 }

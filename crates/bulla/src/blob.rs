@@ -21,7 +21,7 @@ use crate::trust::{
 use crate::verify::{Authenticated, Checked, candidates, check_signature};
 
 pub use crate::bundle::UnverifiedFileSignature;
-pub use crate::trust::BlobSource;
+pub use crate::trust::{BlobSource, FileBytes};
 
 /// A signed file.
 #[derive(Debug)]

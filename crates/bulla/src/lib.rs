@@ -81,10 +81,11 @@ pub use statement::{Attestation, Predicate, Statement};
 pub use store::{Access, Existing, Links, read_found, read_named, store};
 pub use text::Printable;
 pub use trust::{
-    BlobSource, Certificate, ClaimRule, Claims, Embedded, FileHashes, FileToSign, IdentityRule,
-    KeyAlgorithm, KeyFileFormat, KeyPair, LogRecord, Password, PathProblem, PrivateKeyFile,
-    PublicKey, Revocations, Revoked, RevokedIdentity, RootEntry, SignerName, SigstoreProblem,
-    SigstoreRoot, TimeSource, TimestampProblem, Trust, TrustedPath, TrustedTime, check_response,
+    BlobSource, Certificate, ClaimRule, Claims, Embedded, FileBytes, FileHashes, FileToSign,
+    IdentityRule, KeyAlgorithm, KeyFileFormat, KeyPair, LogRecord, Password, PathProblem,
+    PrivateKeyFile, PublicKey, Revocations, Revoked, RevokedIdentity, RootEntry, SignerName,
+    SigstoreProblem, SigstoreRoot, TimeSource, TimestampProblem, Trust, TrustedPath, TrustedTime,
+    check_response,
 };
 pub use verify::{
     Authenticated, CertifiedSigner, IdentifiedSigner, Notice, Options, SignedBy, VerifiedFile,

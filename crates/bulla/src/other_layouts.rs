@@ -10,7 +10,7 @@ use crate::error::{Failure, Reason, Refusal};
 use crate::limits::Limits;
 use crate::statement::manifest_json::{HashSignature, decode_manifest};
 use crate::statement::oms::OmsClaim;
-use crate::trust::{BlobSource, PublicKey, Trust, Unverified};
+use crate::trust::{FileBytes, PublicKey, Trust, Unverified};
 use crate::verify::{Authenticated, check_signature};
 
 pub use crate::statement::manifest_json::FOLDER;
@@ -33,20 +33,11 @@ pub fn authenticate_manifest(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<Authenticated<OmsClaim>, Failure> {
-    struct InMemory<'a>(&'a [u8]);
-    impl BlobSource for InMemory<'_> {
-        fn name(&self) -> &'static str {
-            "manifest.json"
-        }
-        fn open(&self) -> std::io::Result<Box<dyn std::io::Read>> {
-            Ok(Box::new(std::io::Cursor::new(self.0.to_vec())))
-        }
-    }
     if manifest.len() as u64 > limits.bundle_bytes {
         let limit = limits.bundle_bytes;
         return Err(Reason::TooLarge { what: "manifest", limit }.into());
     }
-    let source = InMemory(manifest);
+    let source = FileBytes::new("manifest.json", manifest);
     let checked = UnverifiedFileSignature::parse(signature, certificate, limits)?
         .check(&crate::blob::Blob::File(&source), trust, now, limits)?
         .1;

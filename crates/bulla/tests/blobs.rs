@@ -6,24 +6,13 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla::blob::{self, Blob, BlobSource, SignedFile, UnverifiedFileSignature};
+use bulla::blob::{self, Blob, BlobSource, FileBytes, SignedFile, UnverifiedFileSignature};
 use bulla::{
     Authenticated, CertificateSigner, Digest, Embedded, Failure, HashAlgorithm, IdentityRule,
     KeyAlgorithm, KeyPair, KeySigner, Limits, PublicKey, SigstoreRoot, Trust,
 };
 use bulla_testkit::authority::{Issued, authority, signer};
 use bulla_testkit::{now, refusal, refused};
-
-struct Bytes(Vec<u8>);
-
-impl BlobSource for Bytes {
-    fn name(&self) -> &str {
-        "a file"
-    }
-    fn open(&self) -> std::io::Result<Box<dyn Read>> {
-        Ok(Box::new(std::io::Cursor::new(self.0.clone())))
-    }
-}
 
 const KINDS: [KeyAlgorithm; 5] = [
     KeyAlgorithm::EcdsaP256,
@@ -36,7 +25,7 @@ const KINDS: [KeyAlgorithm; 5] = [
 fn sign(bytes: &[u8], kind: KeyAlgorithm) -> (SignedFile, Trust) {
     let pair = KeyPair::generate(kind).unwrap();
     let trust = Trust::keys(vec![pair.public().clone()]).unwrap();
-    let source = Bytes(bytes.to_vec());
+    let source = FileBytes::new("a file", bytes);
     (blob::sign(&source, &KeySigner::new(pair), &Limits::default()).unwrap(), trust)
 }
 
@@ -60,7 +49,7 @@ fn verify_bytes(
     bytes: &[u8],
     trust: &Trust,
 ) -> Result<Authenticated<Digest>, Failure> {
-    verify(signature, None, &Blob::File(&Bytes(bytes.to_vec())), trust)
+    verify(signature, None, &Blob::File(&FileBytes::new("a file", bytes)), trust)
 }
 
 #[test]
@@ -99,7 +88,7 @@ fn a_detached_signature_is_tried_with_every_trusted_key() {
     let keys: Vec<PublicKey> = pairs.iter().map(|p| p.public().clone()).collect();
     let all = Trust::keys(keys.clone()).unwrap();
     for (pair, key) in pairs.into_iter().zip(keys) {
-        let source = Bytes(b"x".to_vec());
+        let source = FileBytes::new("a file", b"x");
         let signed = blob::sign(&source, &KeySigner::new(pair), &Limits::default()).unwrap();
         let detached = format!("{}\n", STANDARD.encode(&signed.signature));
         let checked = verify_bytes(detached.as_bytes(), b"x", &all).unwrap();
@@ -115,11 +104,11 @@ fn rule_2_what_looks_like_an_envelope_is_not_signed() {
     for bytes in
         [&encoding[..], b"DSSEv1 ", b"DSSEV1 28 application/vnd.in-toto+json 2 b'{}'", b"dssev1 x"]
     {
-        let result = blob::sign(&Bytes(bytes.to_vec()), &signer, &Limits::default());
+        let result = blob::sign(&FileBytes::new("a file", bytes), &signer, &Limits::default());
         assert_eq!(refused(result), ["looks-like-envelope"]);
     }
     for fine in [&b"DSSEv1"[..], b"DSSEv2 1", b" DSSEv1 28", b""] {
-        blob::sign(&Bytes(fine.to_vec()), &signer, &Limits::default()).unwrap();
+        blob::sign(&FileBytes::new("a file", fine), &signer, &Limits::default()).unwrap();
     }
 }
 
@@ -186,9 +175,9 @@ fn a_certificate_beside_a_detached_signature() {
     let team = root.issue(signer("Team"));
     let leaf = team.certificate.clone();
     let signer = CertificateSigner::new(team.key_pair(), leaf, Vec::new(), now()).unwrap();
-    let signed = blob::sign(&Bytes(b"x".to_vec()), &signer, &Limits::default()).unwrap();
+    let signed = blob::sign(&FileBytes::new("a file", b"x"), &signer, &Limits::default()).unwrap();
     let trust = Trust::certificate_authorities(vec![root.certificate.clone()], None).unwrap();
-    let file = Bytes(b"x".to_vec());
+    let file = FileBytes::new("a file", b"x");
     let detached = STANDARD.encode(&signed.signature);
     let pem = team.certificate_pem();
     // As PEM, and as base64 of PEM, which cosign writes.
@@ -367,7 +356,7 @@ fn a_detached_signature_with_an_identity_is_refused() {
         .unwrap();
     let pem = bulla::Certificate::from_der(&der).unwrap().to_pem();
     let signature = bundle["messageSignature"]["signature"].as_str().unwrap();
-    let file = Bytes(read("cosign-v3-blob.txt"));
+    let file = FileBytes::new("a file", &read("cosign-v3-blob.txt"));
     let trust = identity(Embedded::PublicGood, "w.vollprecht@gmail.com");
     let result = verify(signature.as_bytes(), Some(pem.as_bytes()), &Blob::File(&file), &trust);
     assert_eq!(refused(result), ["sigstore-log-proof"]);
@@ -382,7 +371,7 @@ fn a_log_entry_from_the_future_is_refused() {
     let limits = Limits::default();
     let signature =
         UnverifiedFileSignature::parse(bundle.to_string().as_bytes(), None, &limits).unwrap();
-    let file = Bytes(read("cosign-v3-blob.txt"));
+    let file = FileBytes::new("a file", &read("cosign-v3-blob.txt"));
     let trust = identity(Embedded::PublicGood, "w.vollprecht@gmail.com");
     let at =
         |now: &str| signature.verify(&Blob::File(&file), &trust, now.parse().unwrap(), &limits);

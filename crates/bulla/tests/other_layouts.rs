@@ -5,24 +5,13 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla::blob::{self, BlobSource};
+use bulla::blob::{self, FileBytes};
 use bulla::{
     Digest, Failure, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, Notice, Options,
     PublicKey, Trust, VerifiedModel, other_layouts,
 };
 use bulla_testkit::{models, now, refused, work};
 use serde_json::{Value, json};
-
-struct Bytes(Vec<u8>);
-
-impl BlobSource for Bytes {
-    fn name(&self) -> &str {
-        "manifest.json"
-    }
-    fn open(&self) -> std::io::Result<Box<dyn std::io::Read>> {
-        Ok(Box::new(std::io::Cursor::new(self.0.clone())))
-    }
-}
 
 struct Signed {
     folder: tempfile::TempDir,
@@ -53,7 +42,7 @@ fn signed(manifest: &Value) -> Signed {
     let pair = KeyPair::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let trust = Trust::keys(vec![pair.public().clone()]).unwrap();
     let manifest = serde_json::to_vec_pretty(manifest).unwrap();
-    let source = Bytes(manifest.clone());
+    let source = FileBytes::new("manifest.json", &manifest);
     let signed = blob::sign(&source, &KeySigner::new(pair), &Limits::default()).unwrap();
     Signed { folder, trust, signature: STANDARD.encode(signed.signature), manifest }
 }
@@ -191,7 +180,7 @@ fn rule_2_a_file_signature_by_rsa_is_no_model_signature() {
     let pair = KeyPair::generate(KeyAlgorithm::Rsa(3072)).unwrap();
     let trust = Trust::keys(vec![pair.public().clone()]).unwrap();
     let manifest = format!("{{\"model_hash\": \"{}\"}}", Digest::sha256(b"w").to_hex());
-    let source = Bytes(manifest.clone().into_bytes());
+    let source = FileBytes::new("manifest.json", manifest.as_bytes());
     let signed = blob::sign(&source, &KeySigner::new(pair), &Limits::default()).unwrap();
     let hex: String = signed.signature.iter().map(|b| format!("{b:02x}")).collect();
     let grafted = format!("{{\"manifest\": {manifest}, \"signature\": \"{hex}\"}}");

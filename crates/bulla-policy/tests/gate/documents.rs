@@ -1,7 +1,6 @@
 //! Policies that are refused when they are read, and documents that people sign.
 
-use bulla::sign::ToSign;
-use bulla::{Fault, Limits, Signer as _};
+use bulla::{Fault, Limits};
 use bulla_policy::{Policy, signature_files};
 
 use crate::world::{World, quoted};
@@ -79,18 +78,8 @@ fn policies_that_are_refused() {
 
 /// A signature of a document, as `bulla blob sign` writes it, on a line.
 fn signed(world: &World, by: &str, document: &[u8]) -> String {
-    struct Bytes<'a>(&'a [u8]);
-    impl bulla::BlobSource for Bytes<'_> {
-        fn name(&self) -> &'static str {
-            "document"
-        }
-        fn open(&self) -> std::io::Result<Box<dyn std::io::Read>> {
-            Ok(Box::new(std::io::Cursor::new(self.0.to_vec())))
-        }
-    }
-    let signer = world.signer(by);
-    assert!(signer.sign(ToSign::Message(b"")).is_ok());
-    let signed = bulla::blob::sign(&Bytes(document), signer, &Limits::default()).unwrap();
+    let source = bulla::FileBytes::new("document", document);
+    let signed = bulla::blob::sign(&source, world.signer(by), &Limits::default()).unwrap();
     format!("{}\n", String::from_utf8(signed.bundle).unwrap().trim())
 }
 

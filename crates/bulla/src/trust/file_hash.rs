@@ -4,6 +4,7 @@
 //! signature is known; to sign takes two, and the second has to see what the first saw.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{self, Context};
 use ed25519_dalek::{Digest as _, Sha512, StreamVerifier};
@@ -22,6 +23,31 @@ pub trait BlobSource {
     /// # Errors
     /// What the system says.
     fn open(&self) -> io::Result<Box<dyn Read>>;
+}
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub struct FileBytes {
+    name: String,
+    bytes: Arc<[u8]>,
+}
+
+impl FileBytes {
+    /// Of this name, with these contents.
+    #[must_use]
+    pub fn new(name: impl Into<String>, bytes: &[u8]) -> Self {
+        Self { name: name.into(), bytes: bytes.into() }
+    }
+}
+
+impl BlobSource for FileBytes {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(io::Cursor::new(self.bytes.clone())))
+    }
 }
 
 /// Digests of a file, as far as they were asked for.

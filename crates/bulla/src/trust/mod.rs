@@ -17,7 +17,7 @@ mod timestamp;
 
 pub use ca::{PathProblem, TrustedPath};
 pub use certificate::{Certificate, SignerName};
-pub use file_hash::{BlobSource, FileHashes, FileToSign};
+pub use file_hash::{BlobSource, FileBytes, FileHashes, FileToSign};
 pub use identity::{ClaimRule, Claims, IdentityRule};
 pub use key_pair::{KeyFileFormat, KeyPair, Password, PrivateKeyFile};
 pub use public_key::{KeyAlgorithm, PublicKey};
@@ -139,24 +139,9 @@ impl Trust {
 }
 
 impl Trust {
-    /// Checks what a bundle says about time, for a signature by this key; nobody counts who was withdrawn.
+    /// Checks what a bundle says about time, for a signature by this key: nothing, if nobody is believed; and nobody is who was
+    /// withdrawn.
     pub(crate) fn vouch(
-        &self,
-        bundle: &Unverified<'_>,
-        key: &PublicKey,
-        artifact: impl FnOnce() -> Option<Artifact>,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Result<Vouched, Vec<SigstoreProblem>> {
-        let mut vouched = self.time.vouch(bundle, key, artifact, now, limits)?;
-        self.revocations.prune(&mut vouched);
-        Ok(vouched)
-    }
-}
-
-impl TimeTrust {
-    /// Checks what a bundle says about time, for a signature by this key; nothing, if nobody is believed.
-    fn vouch(
         &self,
         bundle: &Unverified<'_>,
         key: &PublicKey,
@@ -168,13 +153,13 @@ impl TimeTrust {
         let mut problems = Vec::new();
         // Named roots first: a stamp has to be of one of them or of the root's.
         let mut authorities: Vec<TimestampAuthority> = Vec::new();
-        if !self.authorities.is_empty() {
+        if !self.time.authorities.is_empty() {
             // Those that issued themselves are roots; where there is none, all that were named are.
             let is_root = |certificate: &&Certificate| certificate.subject == certificate.issuer;
             let (roots, others): (Vec<_>, Vec<_>) =
-                match self.authorities.iter().any(|c| is_root(&c)) {
-                    true => self.authorities.iter().cloned().partition(|c| is_root(&c)),
-                    false => (self.authorities.clone(), Vec::new()),
+                match self.time.authorities.iter().any(|c| is_root(&c)) {
+                    true => self.time.authorities.iter().cloned().partition(|c| is_root(&c)),
+                    false => (self.time.authorities.clone(), Vec::new()),
                 };
             authorities.push(TimestampAuthority {
                 signer: None,
@@ -183,7 +168,7 @@ impl TimeTrust {
                 valid: (None, None),
             });
         }
-        if let Some(root) = &self.root {
+        if let Some(root) = &self.time.root {
             authorities.extend(root.timestamp_authorities().iter().cloned());
         }
         if !authorities.is_empty() {
@@ -195,7 +180,7 @@ impl TimeTrust {
                 }
             }
         }
-        if let Some(root) = &self.root
+        if let Some(root) = &self.time.root
             && !bundle.evidence.log_entries.is_empty()
             && let Some(artifact) = artifact()
         {
@@ -207,6 +192,7 @@ impl TimeTrust {
                 Err(problem) => problems.push(problem),
             }
         }
+        self.revocations.prune(&mut vouched);
         if problems.is_empty() { Ok(vouched) } else { Err(problems) }
     }
 }

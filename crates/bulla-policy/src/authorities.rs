@@ -291,6 +291,16 @@ impl Authority {
 }
 
 impl Key {
+    /// A member that would do nothing for a person's key.
+    pub(crate) fn only_of_authorities(&self) -> Result<(), &'static str> {
+        match (&self.may_sign, &self.storage, &self.signer) {
+            (Some(_), ..) => Err("may_sign"),
+            (_, Some(_), _) => Err("storage"),
+            (.., Some(_)) => Err("signer"),
+            (None, None, None) => Ok(()),
+        }
+    }
+
     /// When its signatures count.
     pub(crate) fn valid(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), String> {
         self.valid.as_ref().map_or(Ok((None, None)), Valid::read)

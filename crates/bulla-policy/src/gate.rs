@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla::jiff::{SignedDuration, Timestamp};
-use bulla::lineage::{Converter, Held, Lineage, Options, Stated, examine};
+use bulla::lineage::{Converter, Held, Lineage, Options, Stated, Stored, examine};
 use bulla::model::ModelSource;
 use bulla::party::{Party, authenticate};
 use bulla::{
@@ -158,12 +158,18 @@ impl Gate {
         limits: &Limits,
         work: Work<'_>,
     ) -> Result<Decision, Fault> {
-        let Candidate { source, held } = candidate;
+        let Candidate { source, mut held } = candidate;
         let environment = self.policy.environment(request.environment)?;
         if let Some(last) = memory.last_decision.filter(|last| now < *last) {
             return Err(Fault::Clock { now, last });
         }
-        let root = held.first().ok_or(Fault::Bug { what: "there is no model to decide about" })?;
+        let root =
+            held.first_mut().ok_or(Fault::Bug { what: "there is no model to decide about" })?;
+        // It is read once: whoever can write there could give another one to who looks again.
+        if let Some(bytes) = root.read_signature(limits)? {
+            root.signature = Stored::Bytes(bytes.into_owned());
+        }
+        let root = &*root;
         let mut findings = Vec::new();
 
         // 1. Who signed, 2. what is there.
@@ -303,7 +309,7 @@ impl Gate {
         let signed_by = facts.signature.as_ref();
         let level = facts.lineage.hops.first().and_then(|hop| hop.level).unwrap_or_default();
         let mut dependency_levels = BTreeMap::new();
-        for level in facts.lineage.hops.iter().skip(1).filter_map(|hop| hop.level) {
+        for level in rules::origin::ancestors(facts).into_iter().filter_map(|hop| hop.level) {
             *dependency_levels.entry(level.name().to_owned()).or_default() += 1;
         }
         Decision {
@@ -312,7 +318,8 @@ impl Gate {
             mode: environment.entry.mode,
             environment: environment.name.clone(),
             name: facts.request.name.to_owned(),
-            digests: facts.digests(),
+            // Of files that were not seen to be the model nothing is said.
+            digests: facts.digests().filter(|_| facts.manifest().is_some()),
             signed_by: signed_by.map(|s| bulla::report::signed_by(&s.signed_by, s.checked_at)),
             parties: signed_by
                 .map(|s| s.parties.iter().map(|id| (*id).to_owned()).collect())

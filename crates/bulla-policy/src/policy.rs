@@ -240,6 +240,12 @@ impl Policy {
                 None => Ok(()),
             };
             named("accepted_authorities", &entry.accepted_authorities)?;
+            if !entry.require_provenance && (min_level.is_some() || !provenance.sources.is_empty())
+            {
+                return Err(fault(
+                    "provenance: min_level and sources ask for 'require_provenance: true'".into(),
+                ));
+            }
             for evaluation in &entry.evaluations {
                 named("evaluations", &evaluation.signed_by)?;
                 if evaluation.at_least.is_none() && evaluation.at_most.is_none() {
@@ -259,6 +265,13 @@ impl Policy {
             }
             if let Some(exceptions) = &entry.exceptions {
                 known_role(&format!("{name}: exceptions"), &exceptions.from)?;
+                let people = roles.get(&exceptions.from).map_or(0, |role| role.people.len());
+                if exceptions.required == 0 || exceptions.required > people {
+                    return Err(fault(format!(
+                        "exceptions: {} are required from {}, who are {people}",
+                        exceptions.required, exceptions.from
+                    )));
+                }
             }
             for hash in &entry.recipes.hash {
                 if HashAlgorithm::from_name(hash).is_none() {

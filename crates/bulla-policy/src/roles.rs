@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla::party::{MaySign, Party};
-use bulla::{Digest, Fault, IdentityRule, PublicKey, Trust};
+use bulla::{Digest, Fault, IdentityRule, PublicKey, SignerName, Trust};
 use serde::Deserialize;
 
 use crate::authorities::Key;
@@ -53,7 +53,15 @@ pub struct Person {
     /// Fingerprints of their keys.
     pub keys: BTreeSet<Digest>,
     /// Their identity, if they sign with one.
-    pub identity: Option<String>,
+    pub identity: Option<SignerName>,
+}
+
+impl Person {
+    /// Everything that their signatures are checked by, to compare.
+    fn signs_with(&self) -> String {
+        let windows: Vec<_> = self.parties.iter().map(|party| party.valid).collect();
+        format!("{:?} {windows:?} {:?}", self.keys, self.identity)
+    }
 }
 
 impl Role {
@@ -94,27 +102,33 @@ impl Reader<'_> {
         entries: &BTreeMap<String, RoleEntry>,
     ) -> Result<BTreeMap<String, Role>, Fault> {
         let mut roles = BTreeMap::new();
-        // One person in two roles is one person: with the same keys.
-        let mut known: BTreeMap<&str, BTreeSet<Digest>> = BTreeMap::new();
-        let mut owners: BTreeMap<Digest, &str> = BTreeMap::new();
+        // One person in two roles is one person: with the same keys, windows and identity.
+        let mut known: BTreeMap<&str, String> = BTreeMap::new();
+        let mut owners: BTreeMap<String, &str> = BTreeMap::new();
         for (name, entry) in entries {
             let fault = |detail: String| self.fault(format!("roles: {name}: {detail}"));
             let mut people = BTreeMap::new();
             for entry in &entry.people {
                 let person = self.person(anchors, entry)?;
-                for key in &person.keys {
-                    if let Some(owner) = owners.insert(*key, &entry.id)
+                let keys = person.keys.iter().map(|key| format!("the same key {key}"));
+                let identity = person
+                    .identity
+                    .as_ref()
+                    .map(|name| format!("the same identity {}", name.as_str().to_lowercase()));
+                for what in keys.chain(identity) {
+                    if let Some(owner) = owners.insert(what.clone(), &entry.id)
                         && owner != entry.id
                     {
                         return Err(fault(format!(
-                            "{owner} and {} have the same key {key}: whose word is it?",
+                            "{owner} and {} have {what}: whose word is it?",
                             entry.id
                         )));
                     }
                 }
-                if known.insert(&entry.id, person.keys.clone()).is_some_and(|k| k != person.keys) {
+                let signs = person.signs_with();
+                if known.insert(&entry.id, signs.clone()).is_some_and(|before| before != signs) {
                     return Err(fault(format!(
-                        "{} has other keys here than in another role: give each person one name",
+                        "{} signs with something else here than in another role: write a person the same everywhere",
                         entry.id
                     )));
                 }
@@ -143,9 +157,11 @@ impl Reader<'_> {
             valid: (None, None),
             may_sign: MaySign::Anything,
         };
-        let mut person =
-            Person { parties: Vec::new(), keys: BTreeSet::new(), identity: identity.clone() };
+        let mut person = Person { parties: Vec::new(), keys: BTreeSet::new(), identity: None };
         for key in keys {
+            key.only_of_authorities().map_err(|what| {
+                fault(format!("{what} has a meaning for keys of authorities only"))
+            })?;
             let public = self.key(id, key)?;
             let valid = key.valid().map_err(fault)?;
             person.keys.insert(public.fingerprint());
@@ -162,6 +178,8 @@ impl Reader<'_> {
                 })?;
                 let rule =
                     IdentityRule::new(identity, provider).map_err(|e| fault(e.to_string()))?;
+                let name = SignerName::parse(identity).map_err(|e| fault(e.to_string()))?;
+                person.identity = Some(name);
                 person.parties.push(party(Trust::sigstore(root.clone(), vec![rule])?));
             }
             _ => return Err(fault("identity and identity_provider go together".into())),

@@ -28,7 +28,7 @@ pub(super) fn released<'f>(facts: &'f Facts<'_>) -> Option<(&'f Release, Digest)
     of_name.max_by_key(|(release, _)| release.sequence)
 }
 
-fn by(stated: &Stated, authorities: &[String]) -> bool {
+pub(super) fn by(stated: &Stated, authorities: &[String]) -> bool {
     authorities.iter().any(|id| stated.parties.contains(id))
 }
 
@@ -249,11 +249,11 @@ pub(crate) fn bom(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Every licence that a bill of materials names, by anybody who may sign one.
+/// Every licence that a bill of materials names, by an authority that is accepted.
 pub(super) fn licenses_of(facts: &Facts<'_>) -> BTreeSet<String> {
-    let all: Vec<String> = facts.environment.lineage.parties.iter().map(|p| p.id.clone()).collect();
+    let accepted = &facts.environment.entry.accepted_authorities;
     let mut found = BTreeSet::new();
-    boms(facts, &all).for_each(|(bom, _)| licenses_in(bom, &mut found, 0));
+    boms(facts, accepted).for_each(|(bom, _)| licenses_in(bom, &mut found, 0));
     found
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn withdrawn(facts: &Facts<'_>) -> Option<Finding> {
     if let Some(digests) = facts.digests() {
         look("it", digests, true);
     }
-    for hop in facts.lineage.hops.iter().skip(1) {
+    for hop in super::origin::ancestors(facts) {
         if let Some(digests) = hop.digests {
             look(&format!("{}, from which it was made,", hop.name), digests, false);
         }

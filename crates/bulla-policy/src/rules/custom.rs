@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla::statement::build::Role;
+use bulla::statement::release::Release;
 use bulla::{Predicate, SignedBy};
 use serde_json::{Map, Value, json};
 
-use super::claims;
+use super::{claims, origin};
 use crate::cel::{Expression, Shape, Variables};
 use crate::decision::Finding;
 use crate::environment::CustomRule;
@@ -157,22 +158,18 @@ fn values(facts: &Facts<'_>) -> Value {
         };
         put("signer", signer);
     }
-    if let Some((release, _)) = claims::released(facts) {
+    let released = claims::released(facts);
+    let in_force = |release: &&Release| release.issued <= facts.now && facts.now < release.expires;
+    if let Some(release) = released.map(|(release, _)| release).filter(in_force) {
         put("release", json!({ "name": release.name, "sequence": release.sequence }));
     }
-    let account = facts.lineage.hops.first().and_then(|hop| {
-        hop.accounts.iter().filter(|account| account.problems.is_empty()).max_by_key(|a| a.level)
-    });
-    if let Some(account) = account {
-        let mut sources = BTreeSet::new();
-        for stated in facts.about() {
-            let attestation = stated.claim.value();
-            if let Predicate::Provenance(provenance) = &attestation.statement.predicate
-                && account.payload.ends_with(&attestation.payload.to_hex())
-            {
-                sources.extend(provenance.with_role(Role::Source.name()).map(|s| s.uri.clone()));
-            }
-        }
+    let accounts = origin::counting(facts).filter(|account| account.problems.is_empty());
+    if let Some(account) = accounts.max_by_key(|account| account.level) {
+        let provenance = origin::statement(facts, account).into_iter();
+        let sources: BTreeSet<&str> = provenance
+            .flat_map(|provenance| provenance.with_role(Role::Source.name()))
+            .map(|source| source.uri.as_str())
+            .collect();
         put(
             "provenance",
             json!({
@@ -188,7 +185,8 @@ fn values(facts: &Facts<'_>) -> Value {
 
 fn evaluations(facts: &Facts<'_>) -> Vec<Value> {
     let mut all = Vec::new();
-    for stated in claims::counting(facts) {
+    let accepted = &facts.environment.entry.accepted_authorities;
+    for stated in claims::counting(facts).filter(|stated| claims::by(stated, accepted)) {
         if let Predicate::Evaluation(evaluation) = &stated.claim.value().statement.predicate {
             for metric in &evaluation.metrics {
                 let mut one = Map::new();

@@ -146,18 +146,20 @@ fn counts(
 /// Whether somebody has signed the model, by any of their names.
 fn is_signer(policy: &Policy, signature: &Signature<'_>, id: &str, one: &Person) -> bool {
     let key = signature.signed_by.key().fingerprint();
-    let mut names: Vec<String> = match &signature.signed_by {
-        SignedBy::Certificate(signer) => signer.names.iter().map(ToString::to_string).collect(),
-        SignedBy::Identity(signer) => vec![signer.identity.as_str().to_owned()],
+    let mut names: Vec<&str> = match &signature.signed_by {
+        SignedBy::Certificate(signer) => signer.names.iter().map(|name| name.as_str()).collect(),
+        SignedBy::Identity(signer) => vec![signer.identity.as_str()],
         _ => Vec::new(),
     };
-    let record = policy.keys.iter().find(|record| record.fingerprint == key);
-    names.extend(record.and_then(|record| record.signer.clone()));
-    let is = |name: &String| {
+    // Several authorities may have the key, and each may say who holds it.
+    let records = policy.keys.iter().filter(|record| record.fingerprint == key);
+    names.extend(records.filter_map(|record| record.signer.as_deref()));
+    let identity = one.identity.as_ref().map(|name| name.as_str());
+    let is = |name: &str| {
         name.eq_ignore_ascii_case(id)
-            || one.identity.as_ref().is_some_and(|identity| name.eq_ignore_ascii_case(identity))
+            || identity.is_some_and(|identity| name.eq_ignore_ascii_case(identity))
     };
-    one.keys.contains(&key) || names.iter().any(is)
+    one.keys.contains(&key) || names.into_iter().any(is)
 }
 
 /// Marks the rules that people who may have waived.

@@ -1,6 +1,7 @@
 //! The gate: a company with a policy, its people, its keys and its models; each rule with what breaks it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod attacks;
 mod claims;
 mod contents;
 mod custom;

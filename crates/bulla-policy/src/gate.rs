@@ -23,6 +23,7 @@ use crate::decision::{Decision, Finding, PolicyReference};
 use crate::environment::Mode;
 use crate::policy::{Environment, Policy};
 use crate::revocations::{ModelName, RevocationList};
+use crate::roles::Role;
 use crate::rules;
 
 /// What is asked.
@@ -62,6 +63,8 @@ pub struct Memory {
     pub last_decision: Option<Timestamp>,
     /// Version and digest of the policy of this name that was used last.
     pub policy: Option<(u64, Digest)>,
+    /// Version and digest of the policy's document of revocations that was used last.
+    pub revocations: Option<(u64, Digest)>,
 }
 
 /// A policy that is in use, with everything that was withdrawn.
@@ -123,18 +126,25 @@ impl Facts<'_> {
 }
 
 impl Gate {
-    /// Puts a policy to use, with the revocations that it names and those that are known otherwise.
+    /// Puts a policy to use, with the revocations that it names and those that are known otherwise. `pins` are those who have to have
+    /// signed it, beside those whom it names itself.
     ///
     /// # Errors
-    /// A [`Fault`] when the revocations cannot be had: then nothing can be decided.
+    /// [`Reason::NotSigned`] for each signature that is missing; a [`Fault`] when the revocations cannot be had: then nothing can be
+    /// decided.
     pub fn open(
         mut policy: Policy,
+        pins: Option<&Role>,
         known: &RevocationList,
         now: Timestamp,
         limits: &Limits,
-    ) -> Result<Self, Fault> {
-        let mut revocations = policy.revocations(now, limits)?;
-        revocations.unite(known);
+    ) -> Result<Self, Failure> {
+        let revocations = policy.revocations(known, now, limits)?;
+        let unsigned = policy.unsigned(pins, &revocations, now, limits)?;
+        let reasons = unsigned.into_iter().map(|detail| Reason::NotSigned { detail }).collect();
+        if let Some(refusal) = Refusal::from_reasons(reasons) {
+            return Err(refusal.into());
+        }
         policy.withdraw(&revocations);
         Ok(Self { policy, revocations })
     }
@@ -143,6 +153,12 @@ impl Gate {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Everything that was withdrawn.
+    #[must_use]
+    pub fn revocations(&self) -> &RevocationList {
+        &self.revocations
     }
 
     /// Decides about a model.
@@ -163,6 +179,7 @@ impl Gate {
         if let Some(last) = memory.last_decision.filter(|last| now < *last) {
             return Err(Fault::Clock { now, last });
         }
+        self.newest_revocations(memory)?;
         let root =
             held.first_mut().ok_or(Fault::Bug { what: "there is no model to decide about" })?;
         // It is read once: whoever can write there could give another one to who looks again.
@@ -216,7 +233,7 @@ impl Gate {
             (None, None) => BTreeMap::new(),
             (model, _) => {
                 let known = model.as_ref().map(VerifiedModel::manifest).or(unsigned.as_ref());
-                self.file_digests(known, source, work)?
+                self.file_digests(known, request, source, work)?
             }
         };
 
@@ -247,6 +264,29 @@ impl Gate {
         Ok(self.conclude(&facts, findings))
     }
 
+    /// That the revocations are not those of an earlier day (rule 9): who brings back an old document brings back a stolen key.
+    fn newest_revocations(&self, memory: &Memory) -> Result<(), Fault> {
+        let (Some((version, digest)), true) = (memory.revocations, self.policy.names_revocations())
+        else {
+            return Ok(());
+        };
+        let here = self.revocations.version;
+        let detail = match here.cmp(&version) {
+            std::cmp::Ordering::Less => {
+                format!(
+                    "version {here} of the revocations is here, and {version} was used before: get the newest one"
+                )
+            }
+            std::cmp::Ordering::Equal if self.revocations.digest != Some(digest) => {
+                format!(
+                    "another text of version {version} of the revocations was used before: give one that was changed a higher version"
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(self.policy.fault(detail))
+    }
+
     /// A model's signature: nothing if there is none; why it does not count.
     #[allow(clippy::type_complexity)]
     fn signature<'p>(
@@ -267,16 +307,18 @@ impl Gate {
         Ok(read().map(Some).map_err(|refusal| refusal.reasons().cloned().collect()))
     }
 
-    /// SHA-256 of each file, if something was withdrawn by the digest of a file: a model may have been signed with another hash, or in shards.
+    /// SHA-256 of each file, if something was withdrawn, or is expected, by the digest of a file: a model may have been signed with another
+    /// hash, or in shards.
     fn file_digests(
         &self,
         manifest: Option<&Manifest>,
+        request: &Request<'_>,
         source: &dyn ModelSource,
         work: Work<'_>,
     ) -> Result<BTreeMap<String, Digest>, Fault> {
         let by_file = |name: &ModelName| matches!(name, ModelName::File(_));
         let Some(manifest) = manifest else { return Ok(BTreeMap::new()) };
-        if !self.revocations.models.keys().any(by_file) {
+        if !self.revocations.models.keys().chain(request.expected).any(by_file) {
             return Ok(BTreeMap::new());
         }
         let plain = bulla::Recipe { ignore: BTreeSet::new(), ..bulla::Recipe::default() };

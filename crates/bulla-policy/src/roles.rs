@@ -1,12 +1,14 @@
 //! `roles`: people, by their keys and identities. What one person signs with several keys is one person's word.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bulla::party::{MaySign, Party};
 use bulla::{Digest, Fault, IdentityRule, PublicKey, SignerName, Trust};
 use serde::Deserialize;
 
 use crate::authorities::Key;
+use crate::revocations::RevocationList;
 use crate::trust::{Anchors, Reader};
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +89,16 @@ impl Role {
             });
         }
         Ok(Self { threshold, people })
+    }
+
+    /// The same people, of whom nothing counts that rests on what was withdrawn.
+    pub(crate) fn without(&self, withdrawn: &RevocationList) -> Self {
+        let signers = Arc::new(withdrawn.signers.clone());
+        let mut role = self.clone();
+        for party in role.people.values_mut().flat_map(|person| &mut person.parties) {
+            party.trust = party.trust.clone().with_revocations(signers.clone());
+        }
+        role
     }
 
     /// Everybody's entries.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bulla::claims::append;
 use bulla::{Limits, Printable};
-use bulla_policy::{Concern, Policy, signature_files};
+use bulla_policy::{Concern, Policy, RevocationList, signature_files};
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
@@ -86,7 +86,7 @@ struct Rules<'a> {
 fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
     let limits = Limits::default();
     let now = jiff::Timestamp::now();
-    let (policy, bytes) = match Policy::read(&arguments.file, &limits) {
+    let policy = match Policy::read(&arguments.file, &limits) {
         Ok(read) => read,
         // It was read, and cannot be used: that is the answer.
         Err(fault @ (bulla::Fault::Policy { .. } | bulla::Fault::TrustFile { .. })) => {
@@ -100,7 +100,10 @@ fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
         Err(fault) => return Err(fault.into()),
     };
     let mut concerns = policy.concerns(now);
-    let unsigned = policy.check_signatures(&bytes, now, &limits)?.err().unwrap_or_default();
+    let known = RevocationList::default();
+    // Without its document of revocations it can be checked all the same; that is told where it is used.
+    let withdrawn = policy.revocations(&known, now, &limits).unwrap_or(known);
+    let unsigned = policy.unsigned(None, &withdrawn, now, &limits)?;
     concerns.extend(unsigned.into_iter().map(Concern::unsigned));
     let wrong = concerns.iter().any(|concern| concern.is_error);
     let report = Checked {
@@ -121,7 +124,7 @@ fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
 }
 
 fn explain(arguments: &ExplainArguments, ui: &Ui) -> Outcome {
-    let (policy, _) = Policy::read(&arguments.file, &Limits::default())?;
+    let policy = Policy::read(&arguments.file, &Limits::default())?;
     let lines = policy.explain();
     let report = serde_json::json!({ "command": "policy", "verdict": "explained", "lines": lines });
     ui.result(&report, |out| {

@@ -226,11 +226,25 @@ fn verdicts_of_the_gate() {
     assert_eq!(yes["predicate"]["bulla_environment"], "production");
     let policy = bulla::Digest::sha256(&std::fs::read(company.path("policy.yaml")).unwrap());
     assert_eq!(yes["predicate"]["policy"]["digest"]["sha256"], policy.to_hex());
-    // A "no" is signed, too, about the model that was signed.
+    // A "no" is signed, too: about the signature, for whoever changes a copy of a good model must not make a verdict about that.
     company.write("fraud-eu/model.safetensors", b"Weights");
     let no = verdict(1);
+    let signature = std::fs::read(company.path("fraud-eu/model.sig")).unwrap();
+    let signature_digest = bulla::Digest::sha256(&signature).to_hex();
+    assert_eq!(no["subject"][0]["digest"], serde_json::json!({ "sha256": signature_digest }));
     assert_eq!(no["predicate"]["verificationResult"], "FAILED");
     assert_eq!(no["predicate"]["verifiedLevels"].as_array().unwrap().len(), 0);
+    std::fs::remove_file(company.path("fraud-eu/model.sig")).unwrap();
+    let unsigned = verdict(1);
+    assert_eq!(unsigned["predicate"]["verificationResult"], "FAILED");
+    let about = unsigned["predicate"]["resourceUri"].as_str().unwrap();
+    assert!(about.starts_with("urn:bulla:decision:sha256:"), "{about}");
+    // What is right and not enough is about the model.
+    company.write("fraud-eu/model.sig", &signature);
+    company.write("fraud-eu/model.safetensors", b"weights");
+    std::fs::remove_file(company.path("fraud-eu/claims.jsonl")).unwrap();
+    let no = verdict(1);
+    assert_eq!(no["predicate"]["verificationResult"], "FAILED");
     assert_eq!(no["subject"], yes["subject"]);
     company.write("mine.txt", b"x");
     let said = company.says(&admit.replace("verdict.json", "mine.txt"), 2);

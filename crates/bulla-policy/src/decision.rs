@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bulla::jiff::{SignedDuration, Timestamp};
 use bulla::lineage::resource_uri;
 use bulla::report::SignedByReport;
-use bulla::statement::descriptor::DigestSet;
+use bulla::statement::descriptor::{DigestSet, ResourceDescriptor};
 use bulla::statement::verdict::{Reference, Verdict, VerificationResult, Verifier};
-use bulla::{Digest, ModelDigests};
+use bulla::{Digest, Fault, ModelDigests, Predicate, Statement};
 use serde::{Serialize, Serializer};
 
 use crate::environment::Mode;
@@ -33,6 +33,9 @@ pub struct Decision {
     /// The model.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "digests")]
     pub digests: Option<ModelDigests>,
+    /// SHA-256 of the signature file that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "one")]
+    pub signature: Option<Digest>,
     /// Who signed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<SignedByReport>,
@@ -145,19 +148,53 @@ impl Finding {
 }
 
 impl Decision {
-    /// As a verification summary, for a verifier to sign. Nothing, if no signature that counts says which model it is.
-    #[must_use]
-    pub fn verdict(&self, verifier: &str, policy_uri: &str) -> Option<Verdict> {
-        let digests = self.digests?;
+    /// As a verification summary (VSA), for a verifier to sign: "no" as well as "yes".
+    ///
+    /// It is about the model, where its files were seen to be what was signed. Else it is about the signature file that lay there; or, if
+    /// there was none, about this decision: a "no" about the digests that a signature names would be one about the good model, for
+    /// everybody who cares to change a copy of it.
+    ///
+    /// # Errors
+    /// [`Fault::Bug`] if the decision cannot be written.
+    pub fn statement(&self, verifier: &str, policy_uri: &str) -> Result<Statement, Fault> {
+        let sha256 = |digest: Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
+        let other = |name: String, digest| ResourceDescriptor {
+            name,
+            digest: sha256(digest),
+            ..ResourceDescriptor::default()
+        };
+        let (subject, resource_uri) = match (&self.digests, self.signature) {
+            (Some(model), _) => (model.descriptor(&self.name, None), resource_uri(model)),
+            (None, Some(signature)) => (
+                other(format!("signature of {}", self.name), signature),
+                format!("urn:bulla:signature:sha256:{}", signature.to_hex()),
+            ),
+            (None, None) => {
+                let written = serde_json::to_vec(self);
+                let written =
+                    written.map_err(|_| Fault::Bug { what: "a decision cannot be written" })?;
+                let digest = Digest::sha256(&written);
+                (
+                    other(format!("decision about {}", self.name), digest),
+                    format!("urn:bulla:decision:sha256:{}", digest.to_hex()),
+                )
+            }
+        };
+        let verdict = self.verdict(verifier, policy_uri, resource_uri);
+        Ok(Statement::about(subject, Predicate::Verdict(Box::new(verdict))))
+    }
+
+    fn verdict(&self, verifier: &str, policy_uri: &str, resource_uri: String) -> Verdict {
         let sha256 = |digest: &Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
         let valid_for = match self.valid_for > SignedDuration::ZERO {
             true => self.valid_for,
             false => SignedDuration::from_hours(VERDICT_HOURS),
         };
-        Some(Verdict {
-            verifier: Verifier { id: verifier.to_owned(), version: BTreeMap::new() },
+        let version = BTreeMap::from([("bulla".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+        Verdict {
+            verifier: Verifier { id: verifier.to_owned(), version },
             time_verified: self.at,
-            resource_uri: resource_uri(&digests),
+            resource_uri,
             policy: Reference { uri: policy_uri.to_owned(), digest: sha256(&self.policy.digest) },
             input_attestations: self
                 .evidence
@@ -173,7 +210,7 @@ impl Decision {
             slsa_version: Some("1.1".to_owned()),
             environment: Some(self.environment.clone()),
             expires_on: self.at.checked_add(valid_for).ok(),
-        })
+        }
     }
 
     /// The rules that are in the way.
@@ -202,6 +239,13 @@ fn digests<S: Serializer>(digests: &Option<ModelDigests>, s: S) -> Result<S::Ok,
 
 fn sha256<S: Serializer>(digest: &Digest, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(&format_args!("sha256:{}", digest.to_hex()))
+}
+
+fn one<S: Serializer>(digest: &Option<Digest>, s: S) -> Result<S::Ok, S::Error> {
+    match digest {
+        Some(digest) => sha256(digest, s),
+        None => s.serialize_none(),
+    }
 }
 
 fn each<S: Serializer>(all: &BTreeSet<Digest>, s: S) -> Result<S::Ok, S::Error> {

@@ -187,6 +187,10 @@ impl Gate {
             root.signature = Stored::Bytes(bytes.into_owned());
         }
         let root = &*root;
+        let signature_file = match &root.signature {
+            Stored::Bytes(bytes) => Some(Digest::sha256(bytes)),
+            _ => None,
+        };
         let mut findings = Vec::new();
 
         // 1. Who signed, 2. what is there.
@@ -261,7 +265,7 @@ impl Gate {
         };
         findings.extend(rules::all(&facts)?);
         rules::people::waive(&facts, &mut findings);
-        Ok(self.conclude(&facts, findings))
+        Ok(self.conclude(&facts, signature_file, findings))
     }
 
     /// That the revocations are not those of an earlier day (rule 9): who brings back an old document brings back a stolen key.
@@ -339,7 +343,12 @@ impl Gate {
         Ok(files.collect())
     }
 
-    fn conclude(&self, facts: &Facts<'_>, findings: Vec<Finding>) -> Decision {
+    fn conclude(
+        &self,
+        facts: &Facts<'_>,
+        signature: Option<Digest>,
+        findings: Vec<Finding>,
+    ) -> Decision {
         use crate::decision::Outcome;
         let environment = facts.environment;
         let passed = findings.iter().all(|finding| finding.outcome == Outcome::Met);
@@ -362,6 +371,7 @@ impl Gate {
             name: facts.request.name.to_owned(),
             // Of files that were not seen to be the model nothing is said.
             digests: facts.digests().filter(|_| facts.manifest().is_some()),
+            signature,
             signed_by: signed_by.map(|s| bulla::report::signed_by(&s.signed_by, s.checked_at)),
             parties: signed_by
                 .map(|s| s.parties.iter().map(|id| (*id).to_owned()).collect())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla::{Access, Existing, LocalModel, ModelSource as _, Predicate, Printable, Statement};
+use bulla::{Access, Existing, LocalModel, ModelSource as _, Printable};
 use bulla_policy::{Candidate, Decision, Memory, ModelName, Outcome, Request};
 use clap::{Args, ValueHint};
 use serde::Serialize;
@@ -109,17 +109,11 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
     let mut signed = None;
     if let Some((path, signer)) = signer {
         let verifier = arguments.verdict.verifier.as_deref().unwrap_or_default();
-        match statement(&decision, verifier, &arguments.policy.policy, source.name()) {
-            None => ui.note(
-                "no verdict was signed: no signature that counts says which model it is about",
-            ),
-            Some(statement) => {
-                let sealed = bulla::sign::attest(&statement, signer.as_signer(), &limits)?;
-                signer.signed_by(&sealed.key, &sealed.bundle, &limits)?;
-                bulla::store(path, &sealed.bundle, Access::Public, Existing::Replace)?;
-                signed = Some(path.display().to_string());
-            }
-        }
+        let statement = decision.statement(verifier, &policy_uri(&arguments.policy.policy))?;
+        let sealed = bulla::sign::attest(&statement, signer.as_signer(), &limits)?;
+        signer.signed_by(&sealed.key, &sealed.bundle, &limits)?;
+        bulla::store(path, &sealed.bundle, Access::Public, Existing::Replace)?;
+        signed = Some(path.display().to_string());
     }
     let shown = model.display().to_string();
     let report = Report {
@@ -133,15 +127,12 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
     Ok(if decision.admitted { Verdict::Yes } else { Verdict::No })
 }
 
-/// The decision as a statement about the model.
-fn statement(decision: &Decision, verifier: &str, policy: &Path, name: &str) -> Option<Statement> {
+/// What a verdict calls the policy: its file, without the folders of this machine.
+fn policy_uri(policy: &Path) -> String {
     let file = policy.file_name().unwrap_or_default().to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let file: String = file.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-    let mut verdict = decision.verdict(verifier, &format!("file:{file}"))?;
-    verdict.verifier.version.insert("bulla".into(), env!("CARGO_PKG_VERSION").into());
-    let about = decision.digests?.descriptor(name, None);
-    Some(Statement::about(about, Predicate::Verdict(Box::new(verdict))))
+    format!("file:{file}")
 }
 
 /// How each rule went, under each other.

@@ -56,6 +56,15 @@ pub(crate) fn codes(decision: &Decision) -> Vec<&str> {
     decision.refusals().map(|finding| finding.rule.as_str()).collect()
 }
 
+/// The summary that the gate signs.
+pub(crate) fn verdict(decision: &Decision) -> bulla::statement::verdict::Verdict {
+    let statement = decision.statement("https://gate.example", "https://policy.example").unwrap();
+    match statement.predicate {
+        Predicate::Verdict(verdict) => *verdict,
+        other => panic!("{other:?}"),
+    }
+}
+
 impl World {
     /// A model that meets every rule of production.
     pub(crate) fn new() -> Self {

@@ -9,7 +9,7 @@ use super::{
     BUILDER, ROOTS, again, asked, base, beside, code, decide_around, decide_within, made,
     made_with, must_refuse, revoked, sign_at, state_about,
 };
-use crate::world::{NAME, World, codes};
+use crate::world::{NAME, World, codes, verdict};
 use bulla::lineage::Held;
 
 /// docs/policy.md: "With `require_release` only statements count that the release lists."
@@ -163,7 +163,7 @@ fn levels_of_what_is_no_ancestor_in_a_verdict() {
     );
     let decision = decide_around(&world, work()).unwrap();
     assert!(decision.passed);
-    let verdict = decision.verdict("https://gate.example", "https://policy.example").unwrap();
+    let verdict = verdict(&decision);
     assert!(verdict.dependency_levels.is_empty(), "{:?}", verdict.dependency_levels);
 }
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod chart;
 mod commands;
+mod deciding;
 mod files;
 mod inputs;
 mod keys;

@@ -21,11 +21,11 @@ pub(crate) struct PolicyArguments {
     #[arg(long, short, value_name = "NAME")]
     pub(crate) environment: String,
     #[command(flatten)]
-    pin: PinArguments,
+    pub(crate) pin: PinArguments,
 }
 
 /// Who has to have signed it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PinArguments {
     /// Take only a policy that this public key has signed; may be repeated [default: take the file as it is]
     #[arg(long, value_name = "KEY", help_heading = "The policy")]

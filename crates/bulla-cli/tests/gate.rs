@@ -157,6 +157,31 @@ fn tampered_unsigned_and_unknown() {
     assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["signature"]);
 }
 
+/// `verify --policy` is the same gate; nothing that weakens a check goes with it.
+#[test]
+fn verify_by_a_policy() {
+    let company = Company::ready();
+    let verify = format!("verify fraud-eu {PRODUCTION}");
+    assert!(company.yes(&verify).contains("admitted: fraud-eu for production"));
+    assert_eq!(company.json(&verify, 0)["command"], "verify");
+    for flag in [
+        "--key prod.pub",
+        "--ignore x",
+        "--ignore-unsigned-files",
+        "--only config.json",
+        "--partition 0/2",
+        "--signature fraud-eu/model.sig",
+    ] {
+        let said = company.says(&format!("{verify} {flag}"), 2);
+        assert!(said.contains("cannot be used with"), "{flag}: {said}");
+    }
+    company.says("verify fraud-eu --policy policy.yaml", 2);
+    company.says(&format!("verify fraud-eu nothing {PRODUCTION}"), 3);
+    company.write("fraud-eu/model.safetensors", b"Weights");
+    assert!(company.says(&verify, 1).contains("integrity          NOT MET"));
+    company.says(&format!("verify nothing fraud-eu {PRODUCTION}"), 1);
+}
+
 /// What could not be checked is no decision.
 #[test]
 fn it_fails_closed() {

@@ -67,6 +67,31 @@ pub struct Memory {
     pub revocations: Option<(u64, Digest)>,
 }
 
+/// Where it is remembered from.
+pub trait Recall {
+    /// What is remembered. It is asked once before anything is read, with nothing that was seen, and once when it is known what is there.
+    ///
+    /// # Errors
+    /// A [`Fault`] when it cannot be told: then nothing is decided.
+    fn recall(&self, seen: Seen) -> Result<Memory, Fault>;
+}
+
+/// What is seen of a model.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen {
+    /// SHA-256 of its signature file, of somebody whom the policy names for models.
+    pub signature: Option<Digest>,
+    /// The model, by its signature; or as it was measured.
+    pub digests: Option<ModelDigests>,
+}
+
+/// The same of every model.
+impl Recall for Memory {
+    fn recall(&self, _: Seen) -> Result<Memory, Fault> {
+        Ok(self.clone())
+    }
+}
+
 /// A policy that is in use, with everything that was withdrawn.
 #[derive(Debug)]
 pub struct Gate {
@@ -79,7 +104,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) gate: &'a Gate,
     pub(crate) environment: &'a Environment,
     pub(crate) request: &'a Request<'a>,
-    pub(crate) memory: &'a Memory,
+    pub(crate) memory: Memory,
     pub(crate) now: Timestamp,
     /// The signature, if somebody whom the policy names for models has made it.
     pub(crate) signature: Option<Signature<'a>>,
@@ -169,17 +194,14 @@ impl Gate {
         &self,
         request: &Request<'_>,
         candidate: Candidate<'_>,
-        memory: &Memory,
+        remembered: &dyn Recall,
         now: Timestamp,
         limits: &Limits,
         work: Work<'_>,
     ) -> Result<Decision, Fault> {
         let Candidate { source, mut held } = candidate;
         let environment = self.policy.environment(request.environment)?;
-        if let Some(last) = memory.last_decision.filter(|last| now < *last) {
-            return Err(Fault::Clock { now, last });
-        }
-        self.newest_revocations(memory)?;
+        self.is_newest(&remembered.recall(Seen::default())?, now)?;
         let root =
             held.first_mut().ok_or(Fault::Bug { what: "there is no model to decide about" })?;
         // It is read once: whoever can write there could give another one to who looks again.
@@ -249,7 +271,15 @@ impl Gate {
         let lineage_rules = &environment.lineage;
         let (lineage, stated) = examine(held, lineage_rules, options, now, limits, work)?;
 
-        // 4. Every rule.
+        // 4. What is remembered of it. Others may have decided meanwhile.
+        let measured = unsigned.as_ref().map(ModelDigests::of);
+        let memory = remembered.recall(Seen {
+            signature: signature.as_ref().map(|signature| signature.digest),
+            digests: signature.as_ref().map_or(measured, |signature| signature.digests),
+        })?;
+        self.is_newest(&memory, now)?;
+
+        // 5. Every rule.
         let facts = Facts {
             gate: self,
             environment,
@@ -268,8 +298,12 @@ impl Gate {
         Ok(self.conclude(&facts, signature_file, findings))
     }
 
-    /// That the revocations are not those of an earlier day (rule 9): who brings back an old document brings back a stolen key.
-    fn newest_revocations(&self, memory: &Memory) -> Result<(), Fault> {
+    /// That neither the clock nor the revocations are those of an earlier day (rules 8 and 9): who brings back an old document brings back a
+    /// stolen key.
+    fn is_newest(&self, memory: &Memory, now: Timestamp) -> Result<(), Fault> {
+        if let Some(last) = memory.last_decision.filter(|last| now < *last) {
+            return Err(Fault::Clock { now, last });
+        }
         let (Some((version, digest)), true) = (memory.revocations, self.policy.names_revocations())
         else {
             return Ok(());

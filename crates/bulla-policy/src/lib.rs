@@ -23,7 +23,7 @@ pub use authorities::{KeyRecord, Storage};
 pub use cel::{Expression, Shape, Variables};
 pub use decision::{Decision, Finding, Outcome, PolicyReference};
 pub use environment::Mode;
-pub use gate::{Candidate, Gate, Memory, Request};
+pub use gate::{Candidate, Gate, Memory, Recall, Request, Seen};
 pub use policy::{Approvals, Environment, Policy};
 pub use revocations::{ModelName, RevocationList, RevokedModel};
 pub use roles::{Person, Role};

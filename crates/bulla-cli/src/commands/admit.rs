@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla::{Access, Existing, LocalModel, ModelSource as _, Printable};
-use bulla_policy::{Candidate, Decision, Memory, ModelName, Outcome, Request};
+use bulla::{Access, Existing, Printable};
+use bulla_policy::{Decision, ModelName, Outcome};
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
-use super::lineage::{Around, ChainFlags};
+use super::lineage::ChainFlags;
 use crate::arguments::WorkArguments;
+use crate::deciding::{Asked, decide};
 use crate::files;
 use crate::policies::PolicyArguments;
 use crate::problem::Verdict;
@@ -30,7 +31,8 @@ pub(crate) struct Arguments {
     /// The name that it is deployed by [default: that of the directory or file]
     #[arg(long, value_name = "NAME", help_heading = "The model")]
     name: Option<String>,
-    /// What the model has to be, as its publisher says elsewhere: oms:HEX or oms-manifest-v1:HEX; may be repeated
+    /// What the model has to be, as its publisher says elsewhere: oms:HEX, oms-manifest-v1:HEX or, for a model of one
+    /// file, sha256:HEX; may be repeated
     #[arg(long, value_name = "DIGEST", value_parser = ModelName::parse, help_heading = "The model")]
     expected_digest: Vec<ModelName>,
     #[command(flatten)]
@@ -88,23 +90,14 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
             Some((path, arguments.verdict.signer.signer(&limits, ui)?))
         }
     };
-    let source = LocalModel::open(model)?;
-    let name = arguments.name.clone().unwrap_or_else(|| source.name().to_owned());
-    let chain_counts = arguments.policy.environment(&gate)?.chain_counts();
-    let Around { held, measure_parents, rederive } = arguments.chain.around(model, chain_counts)?;
-    let again = crate::rederive::Again { limits: &limits };
-    let request = Request {
-        environment: &arguments.policy.environment,
-        name: &name,
+    let asked = Asked {
+        model,
+        name: arguments.name.as_deref(),
         expected: &arguments.expected_digest,
-        measure_parents,
-        converter: rederive.then_some(&again as &dyn bulla::lineage::Converter),
+        chain: &arguments.chain,
+        work: &arguments.work,
     };
-    let bar = ui.bar("hashing");
-    let candidate = Candidate { source: &source, held };
-    let work = arguments.work.work(&bar);
-    let decision = gate.decide(&request, candidate, &Memory::default(), now, &limits, work)?;
-    drop(bar);
+    let decision = decide(&gate, &arguments.policy, &asked, now, &limits, ui)?;
 
     let mut signed = None;
     if let Some((path, signer)) = signer {
@@ -116,15 +109,24 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
         signed = Some(path.display().to_string());
     }
     let shown = model.display().to_string();
-    let report = Report {
-        command: "admit",
-        verdict: if decision.admitted { "admitted" } else { "refused" },
-        model: shown.clone(),
-        decision: &decision,
-        signed,
+    show("admit", &shown, &decision, signed, ui)
+}
+
+/// Tells what was decided.
+pub(crate) fn show(
+    command: &'static str,
+    model: &str,
+    decision: &Decision,
+    signed: Option<String>,
+    ui: &Ui,
+) -> crate::problem::Outcome {
+    let (verdict, word) = match decision.admitted {
+        true => (Verdict::Yes, "admitted"),
+        false => (Verdict::No, "refused"),
     };
-    ui.decision(&report, &shown, &decision)?;
-    Ok(if decision.admitted { Verdict::Yes } else { Verdict::No })
+    let report = Report { command, verdict: word, model: model.to_owned(), decision, signed };
+    ui.decision(&report, model, decision)?;
+    Ok(verdict)
 }
 
 /// What a verdict calls the policy: its file, without the folders of this machine.

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 /// How a chain is walked.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "The chain")]
 pub(crate) struct ChainFlags {
     /// A folder in which ancestors lie; may be repeated [default: the folder that MODEL lies in]

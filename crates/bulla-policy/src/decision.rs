@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla::jiff::{SignedDuration, Timestamp};
-use bulla::lineage::resource_uri;
+use bulla::lineage::{Stated, resource_uri};
 use bulla::report::SignedByReport;
 use bulla::statement::descriptor::{DigestSet, ResourceDescriptor};
 use bulla::statement::verdict::{Reference, Verdict, VerificationResult, Verifier};
-use bulla::{Digest, Fault, ModelDigests, Predicate, Statement};
+use bulla::{Digest, Fault, ModelDigests, Predicate, SignedBy, Statement, TrustedTime};
 use serde::{Serialize, Serializer};
 
 use crate::environment::Mode;
@@ -56,9 +56,56 @@ pub struct Decision {
     pub level: String,
     /// How many of its ancestors reach which level.
     pub dependency_levels: BTreeMap<String, u64>,
+    /// The signature and the statements about the model, with what each rests on: for whoever has to find them again when that is
+    /// withdrawn.
+    #[serde(skip)]
+    pub sightings: Vec<Sighting>,
     /// How long a verdict about it counts.
     #[serde(skip)]
     pub valid_for: SignedDuration,
+}
+
+/// A signature, or a signed statement, of somebody whom the policy names.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Sighting {
+    /// SHA-256 of the signature file, or of the statement's payload.
+    pub what: Digest,
+    /// The statement's predicate type; `None` for the signature of the model.
+    pub predicate_type: Option<String>,
+    /// What policies call it: `provenance`, `approval`, …; `oms` for the signature of the model.
+    pub role: String,
+    /// The parties that stand for it.
+    pub parties: BTreeSet<String>,
+    /// Who signed.
+    pub signed_by: SignedBy,
+    /// Times by which it existed.
+    pub times: Vec<TrustedTime>,
+    /// For provenance: what the model was made from.
+    pub parents: Vec<ModelDigests>,
+}
+
+impl Sighting {
+    pub(crate) fn of(stated: &Stated) -> Self {
+        let claim = &stated.claim;
+        let predicate = &claim.value().statement.predicate;
+        let parents = match predicate {
+            Predicate::Provenance(provenance) => {
+                let inputs = provenance.build_definition.resolved_dependencies.iter();
+                inputs.filter_map(|input| ModelDigests::read(input).ok()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            what: claim.value().payload,
+            predicate_type: Some(predicate.predicate_type().to_owned()),
+            role: predicate.name().to_owned(),
+            parties: stated.parties.clone(),
+            signed_by: claim.signed_by().clone(),
+            times: claim.times().to_vec(),
+            parents,
+        }
+    }
 }
 
 /// A policy by its name.

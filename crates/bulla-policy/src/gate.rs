@@ -16,10 +16,10 @@ use bulla::model::ModelSource;
 use bulla::party::{Party, authenticate};
 use bulla::{
     Authenticated, Digest, Failure, Fault, Limits, Manifest, ModelDigests, OmsClaim, Reason,
-    Refusal, UnverifiedBundle, VerifiedModel, Work,
+    Refusal, TrustedTime, UnverifiedBundle, VerifiedModel, Work,
 };
 
-use crate::decision::{Decision, Finding, PolicyReference};
+use crate::decision::{Decision, Finding, PolicyReference, Sighting};
 use crate::environment::Mode;
 use crate::policy::{Environment, Policy};
 use crate::revocations::{ModelName, RevocationList};
@@ -125,6 +125,7 @@ pub(crate) struct Signature<'a> {
     pub(crate) parties: BTreeSet<&'a str>,
     pub(crate) signed_by: bulla::SignedBy,
     pub(crate) checked_at: Timestamp,
+    pub(crate) times: Vec<TrustedTime>,
     pub(crate) digests: Option<ModelDigests>,
 }
 
@@ -232,6 +233,7 @@ impl Gate {
                     parties: parties.iter().map(|party| party.id.as_str()).collect(),
                     signed_by: claim.signed_by().clone(),
                     checked_at: claim.checked_at(),
+                    times: claim.times().to_vec(),
                     digests: ModelDigests::of_claim(claim.value()),
                 });
                 let mut options = bulla::Options::default();
@@ -420,6 +422,7 @@ impl Gate {
             findings,
             notes,
             evidence: facts.about().map(|stated| stated.claim.value().payload).collect(),
+            sightings: sightings(facts),
             level: level.name().to_owned(),
             dependency_levels,
             valid_for: environment
@@ -428,6 +431,21 @@ impl Gate {
                 .map_or(SignedDuration::ZERO, |span| span.0),
         }
     }
+}
+
+/// The signature, where its files are what was signed, and the statements about the model.
+fn sightings(facts: &Facts<'_>) -> Vec<Sighting> {
+    let signature = facts.signature.as_ref().filter(|_| facts.model.is_some());
+    let signature = signature.map(|signature| Sighting {
+        what: signature.digest,
+        predicate_type: None,
+        role: "oms".to_owned(),
+        parties: signature.parties.iter().map(|id| (*id).to_owned()).collect(),
+        signed_by: signature.signed_by.clone(),
+        times: signature.times.clone(),
+        parents: Vec::new(),
+    });
+    signature.into_iter().chain(facts.about().map(Sighting::of)).collect()
 }
 
 /// A model without a signature, by the usual recipe.

@@ -21,7 +21,7 @@ mod yaml;
 pub use advice::Concern;
 pub use authorities::{KeyRecord, Storage};
 pub use cel::{Expression, Shape, Variables};
-pub use decision::{Decision, Finding, Outcome, PolicyReference};
+pub use decision::{Decision, Finding, Outcome, PolicyReference, Sighting};
 pub use environment::Mode;
 pub use gate::{Candidate, Gate, Memory, Recall, Request, Seen};
 pub use policy::{Approvals, Environment, Policy};

@@ -182,6 +182,37 @@ fn verify_by_a_policy() {
     company.says(&format!("verify nothing fraud-eu {PRODUCTION}"), 1);
 }
 
+/// A new key: both count for the overlap; the policy is edited where it has to be.
+#[test]
+fn a_key_that_is_rotated() {
+    let company = Company::ready();
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let rotate = "key rotate gate.pub --policy policy.yaml --authority production";
+    let said = company.says(rotate, 3);
+    assert!(said.contains("does not say for how long both keys count"), "{said}");
+    company.write("policy.yaml", format!("# ours\n{policy}").as_bytes());
+    let rotated = company.json(&format!("{rotate} --overlap 30d --id next"), 0);
+    assert_eq!(rotated["version"], 8);
+    let text = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    assert!(text.starts_with("# ours\npolicy: { name: company-models, version: 8,"), "{text}");
+    assert!(text.contains("{ id: \"next\", public_key: \"gate.pub\", fingerprint: "), "{text}");
+    let admit = format!("admit fraud-eu {PRODUCTION}");
+    company.yes(&admit);
+    company.yes("sign fraud-eu --key gate.key");
+    company.yes(&admit);
+    // Two count now: which of them goes?
+    let said = company.says(&format!("{} --overlap 30d", rotate.replace("gate", "eva")), 2);
+    assert!(said.contains("has 2 keys that count now"), "{said}");
+    let said = company.says(&format!("{rotate} --overlap 30d --old next"), 3);
+    assert!(said.contains("is there already"), "{said}");
+    company.says(&format!("{rotate} --overlap 30d --authority nobody"), 2);
+    company.write("mine.txt", b"x");
+    let elsewhere = "key rotate eva.pub --policy policy.yaml --authority production --old next";
+    company.says(&format!("{elsewhere} --overlap 1d --output mine.txt"), 2);
+    company.yes(&format!("{elsewhere} --overlap 1d --output other.yaml"));
+    assert_eq!(std::fs::read_to_string(company.path("policy.yaml")).unwrap(), text);
+}
+
 /// What could not be checked is no decision.
 #[test]
 fn it_fails_closed() {

@@ -219,6 +219,7 @@ fn every_example_runs_as_it_is_printed() {
         "key show",
         "key encrypt",
         "key decrypt",
+        "key rotate",
         "blob sign",
         "blob verify",
         "trust update",

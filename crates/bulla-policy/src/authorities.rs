@@ -356,6 +356,25 @@ impl Authority {
     }
 }
 
+impl Storage {
+    /// Its word in documents.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Vault => "vault",
+            Self::Kms => "kms",
+            Self::Hsm => "hsm",
+        }
+    }
+
+    /// What a word in documents stands for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::File, Self::Vault, Self::Kms, Self::Hsm].into_iter().find(|one| one.word() == word)
+    }
+}
+
 impl std::fmt::Display for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -86,8 +86,8 @@ pub struct Policy {
     /// Each environment's rules.
     pub environments: BTreeMap<String, Environment>,
     revocations: Option<RevocationsEntry>,
-    path: PathBuf,
-    bytes: Vec<u8>,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Who has to agree.

@@ -6,6 +6,14 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 /// The longest span: a hundred years.
 const MOST_HOURS: i64 = 100 * 366 * 24;
 
+/// So many days or hours: `30d`, `24h`.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub fn span(text: &str) -> Result<SignedDuration, String> {
+    Span::parse(text).map(|span| span.0)
+}
+
 /// So many days or hours: never negative, and never more than a hundred years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) SignedDuration);

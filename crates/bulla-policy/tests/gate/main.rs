@@ -9,5 +9,6 @@ mod documents;
 mod origin;
 mod people;
 mod revoked;
+mod rotation;
 mod signatures;
 mod world;

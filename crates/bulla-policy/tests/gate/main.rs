@@ -6,6 +6,7 @@ mod claims;
 mod contents;
 mod custom;
 mod documents;
+mod model_verification;
 mod origin;
 mod people;
 mod revoked;

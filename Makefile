@@ -43,7 +43,7 @@ interop: tools
 
 interop-go: tools
 	$(CARGO) build --locked --package bulla-cli
-	$(CARGO) build --locked --package bulla-authority --example throughput
+	$(CARGO) build --locked --package bulla-log --example throughput
 	cd interop/go-log && go build -o $(CURDIR)/target/go-log .
 	python=$$(interop/install-python) && cosign=$$(interop/install-go) && \
 	BULLA=$(CURDIR)/target/debug/bulla COSIGN="$$cosign/cosign" GO_LOG=$(CURDIR)/target/go-log \

@@ -1,7 +1,7 @@
 //! Any bytes as a bundle of entries, an entry of Rekor, a tile, a path: what is read is written back the same.
 #![no_main]
-use bulla_authority::log::audit::body::Body;
-use bulla_authority::log::tile::{Resource, Tile, parse_entries};
+use bulla_log::audit::body::Body;
+use bulla_log::tile::{Resource, Tile, parse_entries};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,10 +1,10 @@
 //! Any bytes as a signed note, a checkpoint, a verifier key, an add-checkpoint request, a proof: what is read is written
 //! back the same.
 #![no_main]
-use bulla_authority::log::Checkpoint;
-use bulla_authority::log::audit::export::Proof;
-use bulla_authority::log::note::{Note, VerifierKey};
-use bulla_authority::log::witness::AddCheckpoint;
+use bulla_log::Checkpoint;
+use bulla_log::audit::export::Proof;
+use bulla_log::note::{Note, VerifierKey};
+use bulla_log::witness::AddCheckpoint;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

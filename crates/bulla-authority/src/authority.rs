@@ -14,12 +14,12 @@ use crate::generation::{self, Keys, Logs, Record};
 use crate::http::Refusal;
 use crate::init::STATE;
 use crate::keys::{self, Role, ServiceKey};
-use crate::log::witness::CosigningWitness;
 use crate::metrics::Metrics;
 use crate::oidc::{Issuers, Once};
 use crate::rekor::index::Index;
 use crate::trust::TrustFiles;
 use crate::tuf::Repository;
+use bulla_log::witness::CosigningWitness;
 
 /// Why an authority does not start.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! token ─► identity ─► certificate ◄─ SCT ◄─ certificate log ┐
-//! signature, certificate ──────────────────► signature logs  ├─ log::Log over log::Storage
+//! signature, certificate ──────────────────► signature logs  ├─ bulla_log::Log over its Storage
 //! signature ──► RFC 3161 timestamp                           ┘
 //! ```
 //!
@@ -34,7 +34,6 @@ mod http;
 mod identity;
 mod init;
 mod keys;
-pub mod log;
 mod logs;
 mod metrics;
 mod oidc;

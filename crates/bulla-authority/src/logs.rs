@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bulla::Fault;
 
 use crate::keys::{ServiceKey, sha256};
-use crate::log::note::VerifierKey;
-use crate::log::storage::{LocalDirectory, StorageError};
-use crate::log::witness::Witnesses;
-use crate::log::{HighWaterMark, Included, Log, LogConfig, LogError, LogLimits, NoteSigner};
+use bulla_log::note::VerifierKey;
+use bulla_log::storage::{LocalDirectory, StorageError};
+use bulla_log::witness::Witnesses;
+use bulla_log::{HighWaterMark, Included, Log, LogConfig, LogError, LogLimits, NoteSigner};
 
 /// What services ask of a log. [`Log`] does it; tests put one here that refuses.
 pub(crate) trait Ledger: Send + Sync {

@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::http::Refusal;
 use crate::init::STATE;
 use crate::keys::{self, Protection, Role, ServiceKey};
-use crate::log::note::VerifierKey;
-use crate::log::storage::LocalDirectory;
-use crate::log::trust::log_key;
-use crate::log::witness::CosigningWitness;
+use bulla_log::note::VerifierKey;
+use bulla_log::storage::LocalDirectory;
+use bulla_log::trust::log_key;
+use bulla_log::witness::CosigningWitness;
 
 /// Largest request: a checkpoint with a consistency proof.
 pub(crate) const REQUEST_BYTES: usize = 64 << 10;

@@ -3,8 +3,8 @@
 use std::io::{self, Read as _};
 use std::time::Duration;
 
-use bulla_authority::log::storage::StorageError;
-use bulla_authority::log::tile::TileReader;
+use bulla_log::storage::StorageError;
+use bulla_log::tile::TileReader;
 use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use reqwest::redirect::Policy;

@@ -53,14 +53,15 @@ fn built_with(package: &str) -> BTreeSet<String> {
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("bulla-hash", &[]),
     ("bulla-convert", &["bulla", "bulla-hash"]),
     ("bulla-provenance", &["bulla", "bulla-hash"]),
     ("bulla", &["bulla-hash"]),
     ("bulla-signers", &["bulla", "bulla-hash"]),
     ("bulla-policy", &["bulla", "bulla-hash"]),
-    ("bulla-authority", &["bulla", "bulla-hash"]),
+    ("bulla-log", &["bulla", "bulla-hash"]),
+    ("bulla-authority", &["bulla", "bulla-hash", "bulla-log"]),
     (
         "bulla-cli",
         &[
@@ -68,6 +69,7 @@ const FLOORS: [(&str, &[&str]); 9] = [
             "bulla-hash",
             "bulla-authority",
             "bulla-convert",
+            "bulla-log",
             "bulla-policy",
             "bulla-provenance",
             "bulla-signers",
@@ -128,6 +130,7 @@ fn no_unsafe_code() {
         ("bulla", "lib.rs"),
         ("bulla-convert", "lib.rs"),
         ("bulla-authority", "lib.rs"),
+        ("bulla-log", "lib.rs"),
         ("bulla-provenance", "lib.rs"),
         ("bulla-signers", "lib.rs"),
         ("bulla-policy", "lib.rs"),

@@ -15,7 +15,7 @@ pub(crate) use rates::{Rates, limit, limit_reads};
 pub(crate) use shares::{Shares, large_answers, large_requests};
 
 use crate::clock::IssueError;
-use crate::log::LogError;
+use bulla_log::LogError;
 
 /// A request that is not fulfilled. Nothing was logged and nothing issued.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use bulla::Fault;
 use jiff::Timestamp;
 
 use crate::keys::sha256;
-use crate::log::LogError;
 use crate::logs::{self, Ledger};
+use bulla_log::LogError;
 
 /// RFC 6962 §2.1
 pub(crate) fn leaf_hash(leaf: &[u8]) -> [u8; 32] {

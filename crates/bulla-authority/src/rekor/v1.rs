@@ -24,9 +24,9 @@ use crate::authority::{Active, Authority};
 use crate::base64;
 use crate::clock::whole_seconds;
 use crate::http::{AtMost, Refusal, read_object};
-use crate::log::Included;
 use crate::logs::{ENTRY_BYTES, first_four};
 use crate::server::Generation;
+use bulla_log::Included;
 
 /// Most entries that are looked up in one request.
 const LOOKUPS: usize = 10;

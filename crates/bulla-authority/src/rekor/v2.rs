@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::{Document, Verifier, canonical_json};
 use crate::authority::{Active, Authority};
 use crate::http::{Refusal, read_object};
-use crate::log::Included;
 use crate::logs::ENTRY_BYTES;
 use crate::server::Generation;
 use crate::signatures::{self, Hash};
 use crate::{base64, unbase64};
+use bulla_log::Included;
 
 /// Largest request: a digest, a signature and a certificate.
 pub(crate) const REQUEST_BYTES: usize = 128 << 10;

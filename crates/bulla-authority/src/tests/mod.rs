@@ -177,24 +177,24 @@ fn certificate_request(token: &str, key: &ServiceKey, challenge: &str) -> Value 
 struct Broken;
 
 impl logs::Ledger for Broken {
-    fn append(&self, _: Vec<u8>) -> Result<crate::log::Included, crate::log::LogError> {
+    fn append(&self, _: Vec<u8>) -> Result<bulla_log::Included, bulla_log::LogError> {
         Err(broken())
     }
-    fn prove(&self, _: u64) -> Result<crate::log::Included, crate::log::LogError> {
+    fn prove(&self, _: u64) -> Result<bulla_log::Included, bulla_log::LogError> {
         Err(broken())
     }
-    fn entry(&self, _: u64) -> Result<Vec<u8>, crate::log::LogError> {
+    fn entry(&self, _: u64) -> Result<Vec<u8>, bulla_log::LogError> {
         Err(broken())
     }
-    fn file(&self, _: &str) -> Result<Option<Vec<u8>>, crate::log::LogError> {
+    fn file(&self, _: &str) -> Result<Option<Vec<u8>>, bulla_log::LogError> {
         Err(broken())
     }
-    fn stopped(&self) -> Option<crate::log::LogError> {
+    fn stopped(&self) -> Option<bulla_log::LogError> {
         Some(broken())
     }
 }
 
 /// An error of the log, whatever its errors look like.
-fn broken() -> crate::log::LogError {
+fn broken() -> bulla_log::LogError {
     logs::refusing()
 }

@@ -339,7 +339,7 @@ fn a_rotation_that_was_killed_can_be_done_again() {
 
 #[test]
 fn it_is_a_witness_of_the_logs_that_are_named() {
-    use crate::log::note::VerifierKey;
+    use bulla_log::note::VerifierKey;
     let other = Bench::new();
     let none = other.post("/add-checkpoint", "old 0\n\n");
     assert_eq!(none.status, 404);
@@ -440,19 +440,19 @@ fn marks_of_a_real_authority_inside_of_it_are_refused() {
 fn an_authority_whose_log_has_stopped_is_not_ready() {
     struct Stopped(std::sync::Arc<dyn crate::logs::Ledger>);
     impl crate::logs::Ledger for Stopped {
-        fn append(&self, _: Vec<u8>) -> Result<crate::log::Included, crate::log::LogError> {
+        fn append(&self, _: Vec<u8>) -> Result<bulla_log::Included, bulla_log::LogError> {
             Err(super::broken())
         }
-        fn prove(&self, index: u64) -> Result<crate::log::Included, crate::log::LogError> {
+        fn prove(&self, index: u64) -> Result<bulla_log::Included, bulla_log::LogError> {
             self.0.prove(index)
         }
-        fn entry(&self, index: u64) -> Result<Vec<u8>, crate::log::LogError> {
+        fn entry(&self, index: u64) -> Result<Vec<u8>, bulla_log::LogError> {
             self.0.entry(index)
         }
-        fn file(&self, path: &str) -> Result<Option<Vec<u8>>, crate::log::LogError> {
+        fn file(&self, path: &str) -> Result<Option<Vec<u8>>, bulla_log::LogError> {
             self.0.file(path)
         }
-        fn stopped(&self) -> Option<crate::log::LogError> {
+        fn stopped(&self) -> Option<bulla_log::LogError> {
             Some(super::broken())
         }
     }

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bulla::{Access, Existing, Fault, Printable};
-use bulla_authority::log::audit::export::{Proof, write};
-use bulla_authority::log::audit::verify;
-use bulla_authority::log::tile::TileReader;
-use bulla_authority::log::{Checkpoint, LogKey};
+use bulla_log::audit::export::{Proof, write};
+use bulla_log::audit::verify;
+use bulla_log::tile::TileReader;
+use bulla_log::{Checkpoint, LogKey};
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
@@ -114,7 +114,7 @@ fn whole(
     file.as_file().set_permissions(public).map_err(fault)?;
     file.as_file().sync_all().map_err(fault)?;
     // Nothing was altered on the way.
-    let copy = bulla_authority::log::audit::export::Archive::open(file.path())
+    let copy = bulla_log::audit::export::Archive::open(file.path())
         .map_err(|error| problem(error.into()))?;
     verify(&copy, keys, Some(&audited.checkpoint)).map_err(problem)?;
     file.persist(output).map_err(|e| fault(e.error))?;

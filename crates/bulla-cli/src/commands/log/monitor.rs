@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bulla::Printable;
-use bulla_authority::log::audit::body::{Body, LoggedSigner};
-use bulla_authority::log::audit::monitor::{NewEntry, OwnName, monitor};
+use bulla_log::audit::body::{Body, LoggedSigner};
+use bulla_log::audit::monitor::{NewEntry, OwnName, monitor};
 use clap::Args;
 use serde::Serialize;
 

@@ -5,12 +5,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bulla::{Access, Existing, Printable};
-use bulla_authority::log::audit::export::{Archive, Proof};
-use bulla_authority::log::audit::{self, AuditError};
-use bulla_authority::log::note::{MAX_NOTE, NoteError};
-use bulla_authority::log::storage::{LocalDirectory, StorageError};
-use bulla_authority::log::tile::TileReader;
-use bulla_authority::log::{Checkpoint, LogKey, trust};
+use bulla_log::audit::export::{Archive, Proof};
+use bulla_log::audit::{self, AuditError};
+use bulla_log::note::{MAX_NOTE, NoteError};
+use bulla_log::storage::{LocalDirectory, StorageError};
+use bulla_log::tile::TileReader;
+use bulla_log::{Checkpoint, LogKey, trust};
 use clap::{Args, ValueHint};
 
 use crate::files;

@@ -2,9 +2,9 @@
 
 use bulla::Printable;
 use bulla::text::count;
-use bulla_authority::log::audit::body::{Body, LoggedSigner};
-use bulla_authority::log::audit::export::Proof;
-use bulla_authority::log::audit::{AuditError, Finding, verify};
+use bulla_log::audit::body::{Body, LoggedSigner};
+use bulla_log::audit::export::Proof;
+use bulla_log::audit::{AuditError, Finding, verify};
 use clap::Args;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 fn of_proof(
     arguments: &Arguments,
     proof: &Proof,
-    keys: &[bulla_authority::log::LogKey],
+    keys: &[bulla_log::LogKey],
 ) -> Result<Report, AuditError> {
     let without = || Finding::Proof("it does not hold the entry that it is of");
     let entry = proof.entry.as_deref().ok_or_else(without)?;

@@ -8,13 +8,13 @@ use std::sync::{LazyLock, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulla_authority::log::audit::body::Body;
-use bulla_authority::log::audit::export::{self, Archive, Proof};
-use bulla_authority::log::audit::monitor::{OwnName, monitor};
-use bulla_authority::log::audit::{AuditError, Finding, verify};
-use bulla_authority::log::storage::StorageError;
-use bulla_authority::log::tile::{TileReader, parse_entries};
-use bulla_authority::log::{Checkpoint, Log, note};
+use bulla_log::audit::body::Body;
+use bulla_log::audit::export::{self, Archive, Proof};
+use bulla_log::audit::monitor::{OwnName, monitor};
+use bulla_log::audit::{AuditError, Finding, verify};
+use bulla_log::storage::StorageError;
+use bulla_log::tile::{TileReader, parse_entries};
+use bulla_log::{Checkpoint, Log, note};
 use common::{Key, ORIGIN, entry};
 
 /// A log in memory, to be tampered with.
@@ -385,7 +385,7 @@ fn a_monitor_sees_who_signed_what_since_the_last_look() {
     }
 
     let mut seen = Vec::new();
-    let reader = bulla_authority::log::storage::LocalDirectory::open(&folder.path().join("log"));
+    let reader = bulla_log::storage::LocalDirectory::open(&folder.path().join("log"));
     let reader = reader.unwrap();
     let audited = monitor(&reader, &KEY.trusted(), Some(&before), &mut |new| seen.push(new));
     assert_eq!(audited.unwrap().entries, 12);
@@ -416,7 +416,7 @@ fn a_monitor_sees_who_signed_what_since_the_last_look() {
 
     let mine = |pattern: &str| {
         let own = OwnName::parse(pattern).unwrap();
-        let bears = |new: &&bulla_authority::log::audit::monitor::NewEntry| {
+        let bears = |new: &&bulla_log::audit::monitor::NewEntry| {
             new.body.as_ref().is_ok_and(|body| body.signers.iter().any(|s| own.is_borne_by(s)))
         };
         seen.iter().filter(bears).map(|new| new.index).collect::<Vec<_>>()

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Finding, Stop};
-use crate::log::checkpoint::show_hash;
-use crate::log::edge::partial;
-use crate::log::mark::Head;
-use crate::log::storage::StorageError;
-use crate::log::tile::{
+use crate::checkpoint::show_hash;
+use crate::edge::partial;
+use crate::mark::Head;
+use crate::storage::StorageError;
+use crate::tile::{
     self, InTiles, LEVELS, Resource, Tile, TileReader, Tiles, WIDTH, parse_entries, width_at,
 };
-use crate::log::tree::{Hash, leaf_hash, root};
+use crate::tree::{Hash, leaf_hash, root};
 
 /// The tiles of a tree, each verified when it is used.
 pub(super) struct Verified<'r, R: ?Sized> {

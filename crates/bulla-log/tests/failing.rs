@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bulla_authority::log::note::NoteKey;
-use bulla_authority::log::storage::{Guard, LocalDirectory, Storage, StorageError};
-use bulla_authority::log::tile::TileReader;
-use bulla_authority::log::{HighWaterMark, Log, LogConfig, LogError, NoteSigner};
+use bulla_log::note::NoteKey;
+use bulla_log::storage::{Guard, LocalDirectory, Storage, StorageError};
+use bulla_log::tile::TileReader;
+use bulla_log::{HighWaterMark, Log, LogConfig, LogError, NoteSigner};
 use common::{Key, ORIGIN, entry};
 
 /// Has no room for one kind of thing, while it is told so.

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bulla::{KeyAlgorithm, KeyPair, Limits};
-use bulla_authority::log::note::NoteKey;
-use bulla_authority::log::{Checkpoint, Log, LogConfig, LogError, NoteSigner, tree};
+use bulla_log::note::NoteKey;
+use bulla_log::{Checkpoint, Log, LogConfig, LogError, NoteSigner, tree};
 use common::{Key, ORIGIN};
 
 const FOLDER: &str = "BULLA_TEST_LOG";

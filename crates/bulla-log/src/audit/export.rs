@@ -15,14 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{AuditError, Audited, Finding, OpenedLog, tiles};
-use crate::log::checkpoint::{Checkpoint, LogKey, parse_hash, show_hash};
-use crate::log::mark::Head;
-use crate::log::note::MAX_NOTE;
-use crate::log::storage::StorageError;
-use crate::log::tile::{
+use crate::checkpoint::{Checkpoint, LogKey, parse_hash, show_hash};
+use crate::mark::Head;
+use crate::note::MAX_NOTE;
+use crate::storage::StorageError;
+use crate::tile::{
     self, InTiles, LEVELS, MAX_ENTRY, Resource, TileReader, WIDTH, decimal, parse_entries, width_at,
 };
-use crate::log::tree::{Hash, inclusion, leaf_hash, verify_inclusion};
+use crate::tree::{Hash, inclusion, leaf_hash, verify_inclusion};
 
 /// The most resources in an archive that is read: a log of a thousand million entries.
 const MAX_RESOURCES: usize = 8 << 20;

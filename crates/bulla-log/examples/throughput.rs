@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulla::{KeyAlgorithm, KeyPair, KeySigner};
-use bulla_authority::log::note::{NoteKey, VerifierKey};
-use bulla_authority::log::storage::LocalDirectory;
-use bulla_authority::log::witness::Witnesses;
-use bulla_authority::log::{HighWaterMark, Log, LogConfig, LogLimits};
+use bulla_log::note::{NoteKey, VerifierKey};
+use bulla_log::storage::LocalDirectory;
+use bulla_log::witness::Witnesses;
+use bulla_log::{HighWaterMark, Log, LogConfig, LogLimits};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -372,8 +372,8 @@ mod tests {
     use bulla::{KeyAlgorithm, KeyPair, KeySigner};
 
     use super::*;
-    use crate::log::edge::Edge;
-    use crate::log::note::{self, NoteKey, VerifierKey};
+    use crate::edge::Edge;
+    use crate::note::{self, NoteKey, VerifierKey};
 
     #[derive(Clone)]
     struct Files(BTreeMap<String, Vec<u8>>);

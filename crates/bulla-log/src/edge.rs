@@ -196,8 +196,8 @@ impl Tiles for Stored<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::storage::StorageError;
-    use crate::log::tree::{consistency, inclusion, verify_consistency};
+    use crate::storage::StorageError;
+    use crate::tree::{consistency, inclusion, verify_consistency};
     use sigstore_types::Sha256Hash;
 
     #[derive(Default)]

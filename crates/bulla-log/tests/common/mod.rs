@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bulla::{KeyAlgorithm, KeyPair, KeySigner};
-use bulla_authority::log::note::{NoteKey, VerifierKey};
-use bulla_authority::log::storage::LocalDirectory;
-use bulla_authority::log::witness::Witnesses;
-use bulla_authority::log::{HighWaterMark, LogConfig, LogKey, LogLimits};
+use bulla_log::note::{NoteKey, VerifierKey};
+use bulla_log::storage::LocalDirectory;
+use bulla_log::witness::Witnesses;
+use bulla_log::{HighWaterMark, LogConfig, LogKey, LogLimits};
 
 pub(crate) const ORIGIN: &str = "log.example/test";
 

@@ -8,6 +8,7 @@
 //!
 //! `tree` is RFC 6962's, `tile` how it is stored, `note` and `checkpoint` how it is signed, `edge` and `sequencer`
 //! how it grows, `storage` where it is, `witness` who else watches it, `audit` how readers check it.
+#![forbid(unsafe_code)]
 
 pub mod audit;
 mod checkpoint;

@@ -5,8 +5,8 @@ mod common;
 
 use std::path::Path;
 
-use bulla_authority::log::tile::{MAX_ENTRY, Tile, parse_entries};
-use bulla_authority::log::{Checkpoint, Included, Log, LogError, LogLimits, tree};
+use bulla_log::tile::{MAX_ENTRY, Tile, parse_entries};
+use bulla_log::{Checkpoint, Included, Log, LogError, LogLimits, tree};
 use common::{Key, ORIGIN, entry};
 
 fn check(key: &Key, included: &Included, entry: &[u8]) {
@@ -215,7 +215,7 @@ fn rule_17_without_its_mark_a_log_refuses_to_start() {
     refused(Some(String::new()));
     refused(None);
     let config = key.config(folder.path());
-    let head = bulla_authority::log::Head { size: newest.size, root: newest.root };
+    let head = bulla_log::Head { size: newest.size, root: newest.root };
     config.mark.recreate(ORIGIN, head).unwrap();
     Log::open(config).unwrap();
 }

@@ -81,7 +81,7 @@ impl HighWaterMark {
     }
 
     /// Raises it. The caller has seen to it that the new tree extends the old one.
-    pub(super) fn raise(&self, origin: &str, from: Option<Head>, to: Head) -> Result<(), LogError> {
+    pub(crate) fn raise(&self, origin: &str, from: Option<Head>, to: Head) -> Result<(), LogError> {
         let from = from.map(|head| Self::encode(origin, head));
         let new = Self::encode(origin, to);
         Ok(self.storage.replace(&self.name, from.as_deref(), &new)?)

@@ -10,8 +10,8 @@ use bulla::SignerName;
 
 use super::body::{Body, LoggedSigner};
 use super::{AuditError, Audited, OpenedLog};
-use crate::log::checkpoint::{Checkpoint, LogKey};
-use crate::log::tile::TileReader;
+use crate::checkpoint::{Checkpoint, LogKey};
+use crate::tile::TileReader;
 
 /// A new entry.
 #[derive(Debug, Clone)]

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bulla::{KeyAlgorithm, KeyPair, KeySigner};
-use bulla_authority::log::note::{Note, NoteSignature, VerifierKey};
-use bulla_authority::log::storage::LocalDirectory;
-use bulla_authority::log::witness::{
+use bulla_log::note::{Note, NoteSignature, VerifierKey};
+use bulla_log::storage::LocalDirectory;
+use bulla_log::witness::{
     AddCheckpoint, CosigningWitness, Witness, WitnessAnswer, WitnessRefusal, Witnesses,
 };
-use bulla_authority::log::{Checkpoint, Log, LogConfig, LogError, LogKey, note, tree};
+use bulla_log::{Checkpoint, Log, LogConfig, LogError, LogKey, note, tree};
 use common::{Key, ORIGIN, entry};
 
 const NOW: &str = "2026-11-20T12:00:00Z";

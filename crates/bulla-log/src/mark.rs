@@ -4,14 +4,19 @@
 //! It is raised before anything of that tree is signed. So a log whose newest tree is below its mark has lost entries that
 //! somebody may hold a proof of, and must not go on: it would sign a second history.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::LogError;
 use super::checkpoint::{parse_hash, show_hash, show_head};
-use super::storage::Storage;
+use super::storage::{Guard, Storage};
 use super::tile::decimal;
 use super::tree::Hash;
 
+/// How long another process may hold the lock on a shared mark: about ten seconds.
+const LOCK_TRIES: u32 = 5000;
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 const HEADER: &str = "bulla log high-water mark v1";
 
 /// The size and root of a tree.
@@ -87,6 +92,39 @@ impl HighWaterMark {
         Ok(self.storage.replace(&self.name, from.as_deref(), &new)?)
     }
 
+    /// Raises a mark that several processes share. The caller has seen that `to` extends `seen`, which is what
+    /// [`read`](Self::read) said before. Others may have raised it meanwhile: then nothing is written, and what it is now is returned.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another process holds its folder locked for longer than some seconds.
+    pub fn advance(
+        &self,
+        origin: &str,
+        seen: Option<Head>,
+        to: Head,
+    ) -> Result<Option<Head>, LogError> {
+        let _guard = self.locked()?;
+        let now = self.read(origin)?;
+        if now != seen {
+            return Ok(now);
+        }
+        self.raise(origin, seen, to).map(|()| None)
+    }
+
+    /// The lock on its folder. It is held for one small write, so that waiting is asking again.
+    fn locked(&self) -> Result<Guard, LogError> {
+        let mut tries = LOCK_TRIES;
+        loop {
+            match self.storage.lock() {
+                Err(busy) if busy.kind == io::ErrorKind::WouldBlock && tries > 0 => {
+                    tries -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                locked => return Ok(locked?),
+            }
+        }
+    }
+
     /// Writes a mark anew that was lost with its disk, from a checkpoint that somebody has kept: the newest that anybody has. An older
     /// one would let the log forget what came after it.
     ///
@@ -104,5 +142,35 @@ impl HighWaterMark {
 
     fn bytes(&self) -> Result<Option<Vec<u8>>, LogError> {
         Ok(self.storage.read(&self.name, 4096)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalDirectory;
+
+    #[test]
+    fn a_shared_mark_is_raised_by_whoever_is_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = LocalDirectory::create(&folder.path().join("mark")).unwrap();
+        let mark = HighWaterMark::new(Arc::new(storage), "one.mark");
+        let head = |size| Head { size, root: [7; 32] };
+        assert_eq!(mark.advance("o", None, head(1)).unwrap(), None);
+        // Somebody who had seen none is told what there is, and nothing is written.
+        assert_eq!(mark.advance("o", None, head(5)).unwrap(), Some(head(1)));
+        assert_eq!(mark.read("o").unwrap(), Some(head(1)));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let seen = mark.read("o").unwrap().unwrap();
+                        mark.advance("o", Some(seen), head(seen.size + 1)).unwrap();
+                    }
+                });
+            }
+        });
+        let reached = mark.read("o").unwrap().unwrap().size;
+        assert!((21..=161).contains(&reached), "{reached}");
     }
 }

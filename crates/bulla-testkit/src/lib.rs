@@ -8,6 +8,8 @@ pub mod bundles;
 #[cfg(feature = "authority")]
 pub mod issuer;
 pub mod models;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "authority")]
 pub mod sigstore;
 pub mod stamps;

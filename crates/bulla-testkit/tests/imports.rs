@@ -53,7 +53,7 @@ fn built_with(package: &str) -> BTreeSet<String> {
 }
 
 /// Our crates, and those of ours that each may use.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     ("bulla-hash", &[]),
     ("bulla-convert", &["bulla", "bulla-hash"]),
     ("bulla-provenance", &["bulla", "bulla-hash"]),
@@ -61,6 +61,7 @@ const FLOORS: [(&str, &[&str]); 10] = [
     ("bulla-signers", &["bulla", "bulla-hash"]),
     ("bulla-policy", &["bulla", "bulla-hash"]),
     ("bulla-log", &["bulla", "bulla-hash"]),
+    ("bulla-registry", &["bulla", "bulla-hash", "bulla-log"]),
     ("bulla-authority", &["bulla", "bulla-hash", "bulla-log"]),
     (
         "bulla-cli",
@@ -72,6 +73,7 @@ const FLOORS: [(&str, &[&str]); 10] = [
             "bulla-log",
             "bulla-policy",
             "bulla-provenance",
+            "bulla-registry",
             "bulla-signers",
         ],
     ),
@@ -131,6 +133,7 @@ fn no_unsafe_code() {
         ("bulla-convert", "lib.rs"),
         ("bulla-authority", "lib.rs"),
         ("bulla-log", "lib.rs"),
+        ("bulla-registry", "lib.rs"),
         ("bulla-provenance", "lib.rs"),
         ("bulla-signers", "lib.rs"),
         ("bulla-policy", "lib.rs"),

@@ -103,6 +103,16 @@ pub enum Fault {
         /// What is wrong with it.
         detail: String,
     },
+    /// A registry that cannot be believed, or asked what it has no answer to.
+    #[error("the registry {}: {}", Printable(place), Printable(detail))]
+    Registry {
+        /// Where it is.
+        place: String,
+        /// What was found, and what was expected.
+        detail: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The clock stands before something that has happened.
     #[error("it is {now} by the clock, and the last decision was made at {last}")]
     Clock {
@@ -188,6 +198,7 @@ impl Fault {
             Self::TrustFile { .. } => "trust-file",
             Self::Policy { .. } => "policy",
             Self::Clock { .. } => "clock",
+            Self::Registry { .. } => "registry",
             Self::Service { .. } => "service",
             Self::Token { .. } => "identity-token",
             Self::NotAgreed => "not-agreed",
@@ -226,6 +237,7 @@ impl Fault {
             }
             Self::DigestCache { hint, .. } => hint,
             Self::TrustedRoot { hint, .. }
+            | Self::Registry { hint, .. }
             | Self::Service { hint, .. }
             | Self::Token { hint, .. } => hint,
             Self::TrustFile { .. } => "docs/lineage.md describes the file, with an example",

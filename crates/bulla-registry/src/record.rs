@@ -1,0 +1,524 @@
+//! Writing things down: what callers hand in, and what becomes of it. What is known already is not written again.
+
+use bulla::jiff::Timestamp;
+use bulla::{Digest, Fault, ModelDigests};
+
+use crate::database::binds;
+use crate::event::{
+    AlertQueued, ClaimSeen, Decided, DecisionsWithdrawn, Entry, Event, KeyAdded, KeyRetired,
+    ModelSeen, PolicyRef, PolicyUsed, QuarantineLifted, Quarantined, Released, ResignQueued,
+    RevocationsUsed, SignatureSeen,
+};
+use crate::limits::{self, ATTACHMENT, FILES};
+use crate::log;
+use crate::project::{Work, keys, values};
+use crate::registry::{Registry, attachment};
+use crate::wire::Sha256;
+
+/// Something to write down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record {
+    /// A model was seen.
+    Model(ModelSighting),
+    /// A signature was seen. Only its first sight is written.
+    Signature(SignatureSeen),
+    /// A claim was seen. Likewise.
+    Claim(ClaimSeen),
+    /// A key comes into use.
+    Key(KeyAdded),
+    /// A key is used no more.
+    KeyRetired(KeyRetired),
+    /// A policy comes into use; never an older one again.
+    Policy(PolicyUsed),
+    /// A document of revocations comes into use; likewise.
+    Revocations(RevocationsUsed),
+    /// A model runs.
+    Release(Released),
+    /// A model may not be used for the time being.
+    Quarantine(Quarantined),
+    /// It may again.
+    LiftQuarantine(QuarantineLifted),
+    /// Decisions count no more.
+    WithdrawDecisions(DecisionsWithdrawn),
+    /// A model wants a new signature. One that waits for the same key already is not queued again.
+    Resign(ResignQueued),
+    /// Somebody is to be told something.
+    Alert(AlertQueued),
+}
+
+/// A model that was seen somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSighting {
+    /// Which.
+    pub model: ModelDigests,
+    /// What it is called there.
+    pub name: String,
+    /// Where: a path or URI, for people.
+    pub place: String,
+    /// Bytes of all its files.
+    pub size: u64,
+    /// SHA-256 of its files, where they are known; empty where not.
+    pub files: Vec<Digest>,
+}
+
+/// A decision to write down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDecision {
+    /// The request: whoever asks again with the same gets the same answer. One line of at most 128 bytes.
+    pub request: String,
+    /// The model.
+    pub model: ModelDigests,
+    /// For which environment.
+    pub environment: String,
+    /// By which name it would be deployed.
+    pub name: String,
+    /// By which policy. An older version than was used before, or another digest of the same, is a fault.
+    pub policy: PolicyRef,
+    /// The document of revocations that the policy named: version and digest. Likewise.
+    pub revocations: Option<(u64, Digest)>,
+    /// Whether it may be deployed.
+    pub admitted: bool,
+    /// Whether every rule was met.
+    pub passed: bool,
+    /// `enforce`, `warn`, `audit`.
+    pub mode: String,
+    /// When it was decided.
+    pub time: Timestamp,
+    /// Until when it counts.
+    pub expires: Option<Timestamp>,
+    /// The decision as JSON.
+    pub json: Vec<u8>,
+    /// The signed verdict.
+    pub verdict: Option<Vec<u8>>,
+    /// Signatures and claims that decided it, by their SHA-256. None named: it rests on all of the model's.
+    pub evidence: Vec<Digest>,
+}
+
+impl NewDecision {
+    /// What the log has of it.
+    fn event(&self) -> Decided {
+        Decided {
+            request: self.request.clone(),
+            model: self.model,
+            environment: self.environment.clone(),
+            name: self.name.clone(),
+            policy: self.policy.clone(),
+            admitted: self.admitted,
+            passed: self.passed,
+            mode: self.mode.clone(),
+            time: self.time,
+            expires: self.expires,
+            decision: Digest::sha256(&self.json),
+            verdict: self.verdict.as_deref().map(Digest::sha256),
+            evidence: self.evidence.clone(),
+        }
+    }
+}
+
+/// The answer to a request, as it is in the log: proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What was decided.
+    pub decided: Decided,
+    /// The decision as JSON.
+    pub json: Vec<u8>,
+    /// The signed verdict.
+    pub verdict: Option<Vec<u8>>,
+    /// Its entry in the log.
+    pub entry: u64,
+    /// The request had been answered before, and nothing was written now.
+    pub repeated: bool,
+    /// Since when it counts no more. This is not proven; what is in force is what [`Registry::standing`] says.
+    pub withdrawn: Option<Timestamp>,
+}
+
+impl Registry {
+    /// Writes things down, all or none: the entry of each, or none where it was known.
+    ///
+    /// # Errors
+    /// When one of them contradicts what is known, is too large, or the registry cannot be believed or written.
+    pub fn append(&self, records: &[Record], now: Timestamp) -> Result<Vec<Option<u64>>, Fault> {
+        self.write(now, async |work, _| {
+            let mut entries = Vec::with_capacity(records.len());
+            for record in records {
+                entries.push(self.record(work, record, now).await?);
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Writes a decision down, with what was seen for it. If the request was answered before that answer is returned, and nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and when the request was about something else.
+    pub fn record_decision(
+        &self,
+        seen: &[Record],
+        decision: &NewDecision,
+        now: Timestamp,
+    ) -> Result<Answer, Fault> {
+        let event = Event::Decided(decision.event());
+        limits::check(self.place(), &event)?;
+        self.write(now, async |work, head| {
+            if let Some(answer) = self.answered(work, decision, head.head).await? {
+                return Ok(answer);
+            }
+            for record in seen {
+                self.record(work, record, now).await?;
+            }
+            self.decide(work, decision, now).await
+        })
+    }
+
+    /// The answer that a request was given.
+    ///
+    /// # Errors
+    /// When the registry cannot be believed or read.
+    pub fn answer(&self, request: &str, now: Timestamp) -> Result<Option<Answer>, Fault> {
+        if request.contains('\0') {
+            // PostgreSQL has no such texts, and no request is one.
+            return Ok(None);
+        }
+        self.read(now, async |reading| {
+            let head = reading.signed.head;
+            self.find(&mut reading.tx, request, head).await
+        })
+    }
+
+    /// Puts a model into quarantine.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn quarantine(&self, put: Quarantined, now: Timestamp) -> Result<(), Fault> {
+        self.append(&[Record::Quarantine(put)], now).map(drop)
+    }
+
+    /// Lets a model out of quarantine.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and when it is not in quarantine.
+    pub fn lift_quarantine(&self, lifted: QuarantineLifted, now: Timestamp) -> Result<(), Fault> {
+        self.append(&[Record::LiftQuarantine(lifted)], now).map(drop)
+    }
+
+    /// An answer as it was given, out of the log.
+    async fn find(
+        &self,
+        tx: &mut crate::database::Tx,
+        request: &str,
+        head: bulla_log::Head,
+    ) -> Result<Option<Answer>, Fault> {
+        let sql = "SELECT idx, withdrawn_at FROM decisions WHERE request = $1";
+        let Some(row) = tx.row(sql, binds![request]).await? else { return Ok(None) };
+        let (index, withdrawn) = (row.number(0)?, row.optional_time(1)?);
+        let body = log::entry(tx, index, head).await?;
+        let entry = Entry::decode(&body).map_err(|e| row.damaged(&e))?;
+        let decided = match entry.event {
+            Event::Decided(decided) if decided.request == request => decided,
+            _ => return Err(row.damaged("its entry is not that decision")),
+        };
+        let json = attachment(tx, &decided.decision).await?;
+        let verdict = match &decided.verdict {
+            Some(digest) => Some(attachment(tx, digest).await?),
+            None => None,
+        };
+        Ok(Some(Answer { decided, json, verdict, entry: index, repeated: true, withdrawn }))
+    }
+
+    async fn answered(
+        &self,
+        work: &mut Work,
+        asked: &NewDecision,
+        head: bulla_log::Head,
+    ) -> Result<Option<Answer>, Fault> {
+        let Some(answer) = self.find(&mut work.tx, &asked.request, head).await? else {
+            return Ok(None);
+        };
+        let then = &answer.decided;
+        let same = then.model == asked.model
+            && then.environment == asked.environment
+            && then.name == asked.name;
+        if same {
+            return Ok(Some(answer));
+        }
+        Err(self.fault(
+            format!(
+                "the request {} was about {} as {} in {}, and is now about {} as {} in {}",
+                asked.request,
+                then.model,
+                then.name,
+                then.environment,
+                asked.model,
+                asked.name,
+                asked.environment
+            ),
+            "give each request an id of its own",
+        ))
+    }
+
+    async fn decide(
+        &self,
+        work: &mut Work,
+        new: &NewDecision,
+        now: Timestamp,
+    ) -> Result<Answer, Fault> {
+        let policy = &new.policy;
+        let key = keys::policy(&policy.name);
+        self.no_older(work, &key, "policy", (policy.version, policy.digest)).await?;
+        if let Some((version, digest)) = new.revocations {
+            let used = RevocationsUsed { policy: policy.name.clone(), version, digest };
+            self.record(work, &Record::Revocations(used), now).await?;
+        }
+        let decided = new.event();
+        for (what, bytes) in
+            [("the decision", Some(&new.json)), ("the verdict", new.verdict.as_ref())]
+        {
+            let Some(bytes) = bytes else { continue };
+            if bytes.len() > ATTACHMENT {
+                return Err(self.fault(
+                    format!("{what} has {} bytes, more than {ATTACHMENT}", bytes.len()),
+                    "nothing was written",
+                ));
+            }
+            work.attach(bytes);
+        }
+        let entry = self.event(work, Event::Decided(decided.clone()), now).await?;
+        Ok(Answer {
+            decided,
+            json: new.json.clone(),
+            verdict: new.verdict.clone(),
+            entry,
+            repeated: false,
+            withdrawn: None,
+        })
+    }
+
+    /// Appends an event after a look at its texts.
+    pub(crate) async fn event(
+        &self,
+        work: &mut Work,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<u64, Fault> {
+        limits::check(self.place(), &event)?;
+        work.append(now, event, &[]).await
+    }
+
+    pub(crate) async fn record(
+        &self,
+        work: &mut Work,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Fault> {
+        let event = match record {
+            Record::Model(sighting) => return self.sighting(work, sighting, now).await,
+            Record::Signature(seen) => {
+                let binds = binds![&seen.signature, &seen.model.manifest];
+                if self.is_there(work, EVIDENCE, binds).await? {
+                    return Ok(None);
+                }
+                Event::SignatureSeen(seen.clone())
+            }
+            Record::Claim(seen) => {
+                let binds = binds![&seen.claim, &seen.model.manifest];
+                if self.is_there(work, EVIDENCE, binds).await? {
+                    return Ok(None);
+                }
+                Event::ClaimSeen(seen.clone())
+            }
+            Record::Key(key) => {
+                let sql = "SELECT authority, id FROM keys WHERE fingerprint = $1";
+                match work.row(sql, binds![&key.fingerprint]).await? {
+                    None => Event::KeyAdded(key.clone()),
+                    Some(row) if row.text(0)? == key.authority && row.text(1)? == key.id => {
+                        return Ok(None);
+                    }
+                    Some(row) => {
+                        return Err(self.fault(
+                            format!(
+                                "the key {} is {} of {} already, and is now to be {} of {}",
+                                key.fingerprint,
+                                row.text(1)?,
+                                row.text(0)?,
+                                key.id,
+                                key.authority
+                            ),
+                            "use a key of its own for each authority",
+                        ));
+                    }
+                }
+            }
+            Record::KeyRetired(key) => {
+                let sql = "SELECT retired_at FROM keys WHERE fingerprint = $1";
+                match work.row(sql, binds![&key.fingerprint]).await? {
+                    Some(row) if row.optional_int(0)?.is_none() => Event::KeyRetired(key.clone()),
+                    Some(_) => return Ok(None),
+                    None => {
+                        return Err(self.fault(
+                            format!("the key {} is not known", key.fingerprint),
+                            "add the key first, or check its fingerprint",
+                        ));
+                    }
+                }
+            }
+            Record::Policy(used) => {
+                let key = keys::policy(&used.name);
+                if self.no_older(work, &key, "policy", (used.version, used.digest)).await? {
+                    return Ok(None);
+                }
+                Event::PolicyUsed(used.clone())
+            }
+            Record::Revocations(used) => {
+                let key = keys::revocation_document(&used.policy);
+                let version = (used.version, used.digest);
+                if self.no_older(work, &key, "document of revocations", version).await? {
+                    return Ok(None);
+                }
+                Event::RevocationsUsed(used.clone())
+            }
+            Record::Release(released) => {
+                if self.runs(work, released).await? {
+                    return Ok(None);
+                }
+                Event::Released(released.clone())
+            }
+            Record::Quarantine(put) => {
+                let key = keys::quarantine(&put.model);
+                let known: Option<values::Quarantine> = work.get(&key).await?;
+                if known.is_some_and(|known| known.reason == put.reason && known.by == put.by) {
+                    return Ok(None);
+                }
+                Event::Quarantined(put.clone())
+            }
+            Record::LiftQuarantine(lifted) => {
+                let key = keys::quarantine(&lifted.model);
+                if work.get::<values::Quarantine>(&key).await?.is_none() {
+                    return Err(self.fault(
+                        format!(
+                            "the model oms-manifest-v1:{} is not in quarantine",
+                            lifted.model.to_hex()
+                        ),
+                        "check its digest",
+                    ));
+                }
+                Event::QuarantineLifted(lifted.clone())
+            }
+            Record::WithdrawDecisions(withdrawn) => Event::DecisionsWithdrawn(withdrawn.clone()),
+            Record::Resign(queued) => {
+                let sql = "SELECT signing_key FROM resign WHERE model = $1 AND state = 'pending'";
+                for row in work.rows(sql, binds![&queued.model.manifest]).await? {
+                    let key = queued.key.as_ref().map(|key| key.as_bytes().to_vec());
+                    if row.optional_bytes(0)? == key {
+                        return Ok(None);
+                    }
+                }
+                Event::ResignQueued(queued.clone())
+            }
+            Record::Alert(alert) => Event::AlertQueued(alert.clone()),
+        };
+        self.event(work, event, now).await.map(Some)
+    }
+
+    async fn sighting(
+        &self,
+        work: &mut Work,
+        sighting: &ModelSighting,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Fault> {
+        let ModelSighting { model, name, place, size, files } = sighting;
+        if files.len() > FILES {
+            return Err(self.fault(
+                format!("the model has {} files, more than {FILES}", files.len()),
+                "name the model without its files",
+            ));
+        }
+        let mut list: Vec<_> = files.iter().copied().map(Sha256).collect();
+        list.sort_unstable();
+        list.dedup();
+        let encoded = crate::project::encode(&list)?;
+        let seen = ModelSeen {
+            model: *model,
+            name: name.clone(),
+            place: place.clone(),
+            size: *size,
+            files: (!list.is_empty()).then(|| Digest::sha256(encoded.as_bytes())),
+        };
+        let event = Event::ModelSeen(seen);
+        limits::check(self.place(), &event)?;
+        let sql = "SELECT files FROM sightings WHERE model = $1 AND name = $2 AND place = $3";
+        let binds = binds![&model.manifest, name.as_str(), place.as_str()];
+        if work.row(sql, binds).await?.is_some() {
+            return Ok(None);
+        }
+        if !list.is_empty() {
+            work.attach(encoded.as_bytes());
+        }
+        let files: Vec<_> = list.into_iter().map(|Sha256(digest)| digest).collect();
+        work.append(now, event, &files).await.map(Some)
+    }
+
+    async fn is_there(
+        &self,
+        work: &mut Work,
+        sql: &'static str,
+        binds: Vec<crate::database::Bind>,
+    ) -> Result<bool, Fault> {
+        Ok(work.row(sql, binds).await?.is_some())
+    }
+
+    /// Whether this version is the one that was used last; an older one is a fault, and so is another of the same number.
+    async fn no_older(
+        &self,
+        work: &mut Work,
+        key: &str,
+        what: &str,
+        (version, digest): (u64, Digest),
+    ) -> Result<bool, Fault> {
+        let Some(known) = work.get::<values::Version>(key).await? else { return Ok(false) };
+        if version < known.version {
+            return Err(self.fault(
+                format!(
+                    "the {what} has version {version}, and version {} was used before",
+                    known.version
+                ),
+                "use the newest version; an older one may allow what was forbidden since",
+            ));
+        }
+        if version == known.version && digest != known.digest.0 {
+            return Err(self.fault(
+                format!(
+                    "the {what} has version {version} and digest {digest}, and was {} when that version was used before",
+                    known.digest
+                ),
+                "give what was changed a higher version",
+            ));
+        }
+        Ok(version == known.version)
+    }
+
+    /// Whether this release runs already; one with a lower sequence than the highest is a fault.
+    async fn runs(&self, work: &mut Work, released: &Released) -> Result<bool, Fault> {
+        let Released { environment, name, sequence, model, .. } = released;
+        let running: Option<values::Running> = work.get(&keys::running(environment, name)).await?;
+        if running.is_some_and(|now| now.model == *model && now.sequence == *sequence) {
+            return Ok(true);
+        }
+        let Some(sequence) = *sequence else { return Ok(false) };
+        let highest: Option<values::Sequence> =
+            work.get(&keys::released(environment, name)).await?;
+        match highest {
+            Some(highest) if sequence < highest.sequence => Err(self.fault(
+                format!(
+                    "the release of {name} in {environment} has sequence {sequence}, and {} ran before",
+                    highest.sequence
+                ),
+                "release the newest; to go back on purpose, roll back",
+            )),
+            _ => Ok(false),
+        }
+    }
+}
+
+const EVIDENCE: &str = "SELECT 1 FROM evidence WHERE what = $1 AND model = $2";

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod arguments;
 mod chart;
 mod commands;
@@ -16,6 +17,7 @@ mod making;
 mod policies;
 mod problem;
 mod rederive;
+mod registry;
 mod signing;
 mod trust;
 mod ui;
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         Command::Trust(arguments) => ("trust", commands::trust::run(arguments, &ui)),
         Command::Log(arguments) => ("log", commands::log::run(arguments, &ui)),
         Command::Authority(arguments) => ("authority", commands::authority::run(arguments, &ui)),
+        Command::Registry(arguments) => ("registry", commands::registry::run(arguments, &ui)),
+        Command::Revoke(arguments) => ("revoke", commands::revoke::run(arguments, &ui)),
         Command::Demo(arguments) => ("demo", commands::demo::run(arguments, &ui)),
         Command::Completions(arguments) => {
             ("completions", commands::completions::run(arguments, &ui))

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::keys::KeyReference;
 use crate::problem::Problem;
+use crate::registry::Opened;
 
 /// The flags that name a policy.
 #[derive(Debug, Args)]
@@ -48,11 +49,19 @@ impl PinArguments {
 }
 
 impl PolicyArguments {
-    /// The policy in use, with everything that was withdrawn.
-    pub(crate) fn gate(&self, now: Timestamp, limits: &Limits) -> Result<Gate, Problem> {
+    /// The policy in use, with everything that was withdrawn, there and in the registry.
+    pub(crate) fn gate(
+        &self,
+        registry: Option<&Opened>,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Gate, Problem> {
         let policy = Policy::read(&self.policy, limits)?;
         let pins = self.pin.role(limits)?;
-        let known = RevocationList::default();
+        let known = match registry {
+            Some(opened) => opened.revocations(now)?,
+            None => RevocationList::default(),
+        };
         let gate = Gate::open(policy, pins.as_ref(), &known, now, limits)
             .map_err(|failure| Problem::about(self.policy.display().to_string(), failure))?;
         self.environment(&gate)?;

@@ -56,6 +56,12 @@ pub struct Decision {
     pub level: String,
     /// How many of its ancestors reach which level.
     pub dependency_levels: BTreeMap<String, u64>,
+    /// Bytes of all its files.
+    #[serde(skip)]
+    pub size: u64,
+    /// SHA-256 of each of its files, where they were measured so.
+    #[serde(skip)]
+    pub files: Vec<Digest>,
     /// The signature and the statements about the model, with what each rests on: for whoever has to find them again when that is
     /// withdrawn.
     #[serde(skip)]
@@ -231,12 +237,18 @@ impl Decision {
         Ok(Statement::about(subject, Predicate::Verdict(Box::new(verdict))))
     }
 
-    fn verdict(&self, verifier: &str, policy_uri: &str, resource_uri: String) -> Verdict {
-        let sha256 = |digest: &Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
+    /// Until when it counts.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
         let valid_for = match self.valid_for > SignedDuration::ZERO {
             true => self.valid_for,
             false => SignedDuration::from_hours(VERDICT_HOURS),
         };
+        self.at.checked_add(valid_for).ok()
+    }
+
+    fn verdict(&self, verifier: &str, policy_uri: &str, resource_uri: String) -> Verdict {
+        let sha256 = |digest: &Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
         let version = BTreeMap::from([("bulla".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
         Verdict {
             verifier: Verifier { id: verifier.to_owned(), version },
@@ -256,7 +268,7 @@ impl Decision {
             dependency_levels: self.dependency_levels.clone(),
             slsa_version: Some("1.1".to_owned()),
             environment: Some(self.environment.clone()),
-            expires_on: self.at.checked_add(valid_for).ok(),
+            expires_on: self.expires(),
         }
     }
 

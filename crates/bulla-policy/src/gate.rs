@@ -16,7 +16,7 @@ use bulla::model::ModelSource;
 use bulla::party::{Party, authenticate};
 use bulla::{
     Authenticated, Digest, Failure, Fault, Limits, Manifest, ModelDigests, OmsClaim, Reason,
-    Refusal, TrustedTime, UnverifiedBundle, VerifiedModel, Work,
+    Recipe, Refusal, TrustedTime, UnverifiedBundle, VerifiedModel, Work,
 };
 
 use crate::decision::{Decision, Finding, PolicyReference, Sighting};
@@ -57,6 +57,8 @@ pub struct Memory {
     pub quarantined: Option<String>,
     /// When this very signature was first seen.
     pub first_seen: Option<Timestamp>,
+    /// From when approvals count: those from before something happened to the model do not.
+    pub approvals_since: Option<Timestamp>,
     /// The highest sequence that was released under this name in this environment.
     pub sequence: Option<u64>,
     /// When the last decision was made.
@@ -140,6 +142,16 @@ impl Facts<'_> {
 
     pub(crate) fn manifest(&self) -> Option<&Manifest> {
         self.model.map(|model| model.manifest()).or(self.unsigned)
+    }
+
+    /// SHA-256 of each file, where they were measured so.
+    fn sha256_of_files(&self) -> Vec<Digest> {
+        match self.manifest() {
+            Some(manifest) if is_plain(manifest) => {
+                manifest.files.values().filter_map(|file| file.digests.first().copied()).collect()
+            }
+            _ => self.file_digests.values().copied().collect(),
+        }
     }
 
     /// Statements about this model.
@@ -327,6 +339,37 @@ impl Gate {
         Err(self.policy.fault(detail))
     }
 
+    /// What a model's signature says, if it is by an authority that an environment accepts. Its files are not looked at.
+    ///
+    /// # Errors
+    /// A [`Refusal`] why it does not count, or says too little; a [`Fault`] when it cannot be read.
+    pub fn vouched(
+        &self,
+        environment: &str,
+        held: &Held,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(ModelDigests, Recipe), Failure> {
+        let environment = self.policy.environment(environment)?;
+        let parties = &environment.lineage.parties;
+        let missing = || Reason::NoSignature { path: held.signature_place() };
+        let (_, claim, by) = match self.signature(held, parties, now, limits)? {
+            Ok(found) => found.ok_or_else(missing)?,
+            Err(reasons) => {
+                return Err(
+                    Refusal::from_reasons(reasons).map_or_else(|| missing().into(), Failure::from)
+                );
+            }
+        };
+        let accepted = &environment.entry.accepted_authorities;
+        if !by.iter().any(|party| accepted.contains(&party.id)) {
+            let method = "an authority that is not accepted here";
+            return Err(Reason::NotByAnyParty { method }.into());
+        }
+        let digests = ModelDigests::of_claim(claim.value()).ok_or(Reason::BindsNoNames)?;
+        Ok((digests, claim.value().recipe.clone()))
+    }
+
     /// A model's signature: nothing if there is none; why it does not count.
     #[allow(clippy::type_complexity)]
     fn signature<'p>(
@@ -362,9 +405,8 @@ impl Gate {
             return Ok(BTreeMap::new());
         }
         let plain = bulla::Recipe { ignore: BTreeSet::new(), ..bulla::Recipe::default() };
-        let same = manifest.recipe.method == plain.method && manifest.recipe.hash == plain.hash;
         let again;
-        let manifest = match same {
+        let manifest = match is_plain(manifest) {
             true => manifest,
             false => {
                 let files = manifest.files.values().map(|file| file.found.clone()).collect();
@@ -422,6 +464,8 @@ impl Gate {
             findings,
             notes,
             evidence: facts.about().map(|stated| stated.claim.value().payload).collect(),
+            size: facts.manifest().map_or(0, Manifest::total_size),
+            files: facts.sha256_of_files(),
             sightings: sightings(facts),
             level: level.name().to_owned(),
             dependency_levels,
@@ -431,6 +475,12 @@ impl Gate {
                 .map_or(SignedDuration::ZERO, |span| span.0),
         }
     }
+}
+
+/// Whether it has the SHA-256 of each whole file.
+fn is_plain(manifest: &Manifest) -> bool {
+    let plain = bulla::Recipe::default();
+    manifest.recipe.method == plain.method && manifest.recipe.hash == plain.hash
 }
 
 /// The signature, where its files are what was signed, and the statements about the model.

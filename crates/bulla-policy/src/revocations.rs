@@ -146,19 +146,22 @@ impl RevocationList {
         }
         for ModelEntry { digest, descendants, reason } in document.models {
             let name = ModelName::parse(&digest).map_err(fault)?;
-            let revoked = RevokedModel { descendants, reason };
-            let there = list.models.entry(name).or_insert(revoked);
-            there.descendants |= descendants;
+            list.model(name, descendants, reason);
         }
         Ok(list)
+    }
+
+    /// Withdraws a model, or every model with a file.
+    pub fn model(&mut self, name: ModelName, descendants: bool, reason: impl Into<String>) {
+        let revoked = RevokedModel { descendants, reason: reason.into() };
+        self.models.entry(name).or_insert(revoked).descendants |= descendants;
     }
 
     /// Adds all of another list, of the same policy's registry, say.
     pub fn unite(&mut self, other: &Self) {
         self.signers.unite(&other.signers);
         for (name, revoked) in &other.models {
-            let there = self.models.entry(*name).or_insert_with(|| revoked.clone());
-            there.descendants |= revoked.descendants;
+            self.model(*name, revoked.descendants, &revoked.reason);
         }
     }
 }

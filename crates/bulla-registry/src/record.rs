@@ -67,8 +67,8 @@ pub struct ModelSighting {
 pub struct NewDecision {
     /// The request: whoever asks again with the same gets the same answer. One line of at most 128 bytes.
     pub request: String,
-    /// The model.
-    pub model: ModelDigests,
+    /// The model. None of what was refused before it was known to be one: unsigned, or not what was signed.
+    pub model: Option<ModelDigests>,
     /// For which environment.
     pub environment: String,
     /// By which name it would be deployed.
@@ -243,14 +243,17 @@ impl Registry {
         if same {
             return Ok(Some(answer));
         }
+        let what = |model: Option<ModelDigests>| {
+            model.map_or_else(|| "what is no model".to_owned(), |model| model.to_string())
+        };
         Err(self.fault(
             format!(
                 "the request {} was about {} as {} in {}, and is now about {} as {} in {}",
                 asked.request,
-                then.model,
+                what(then.model),
                 then.name,
                 then.environment,
-                asked.model,
+                what(asked.model),
                 asked.name,
                 asked.environment
             ),

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use bulla::{Access, Existing, Printable};
 use bulla_policy::{Decision, ModelName, Outcome};
+use bulla_registry::Answer;
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use super::lineage::ChainFlags;
 use crate::arguments::WorkArguments;
-use crate::deciding::{Asked, decide};
+use crate::deciding::{Asked, decide, new_request, record};
 use crate::files;
 use crate::policies::PolicyArguments;
-use crate::problem::Verdict;
+use crate::problem::{Problem, Verdict};
+use crate::registry::{RegistryArguments, To};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
@@ -40,6 +42,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     verdict: VerdictArguments,
     #[command(flatten)]
+    registry: RegistryArguments,
+    /// An id of this request: asked again, it gets the same answer [default: a new one]
+    #[arg(long, value_name = "ID", help_heading = "The registry")]
+    request: Option<String>,
+    #[command(flatten)]
     work: WorkArguments,
 }
 
@@ -61,7 +68,8 @@ const EXAMPLES: &str = "\
 Examples:
   bulla admit fraud-eu --policy policy.yaml --environment production
   bulla admit fraud-eu --policy policy.yaml --environment staging --name fraud
-  bulla admit fraud-eu -p policy.yaml -e production --in . --parents-by-signature";
+  bulla admit fraud-eu -p policy.yaml -e production --in . --parents-by-signature
+  bulla admit fraud-eu -p policy.yaml -e production --registry registry.toml --request deploy-1";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -72,6 +80,8 @@ struct Report<'a> {
     decision: &'a Decision,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
@@ -79,7 +89,14 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
     let now = jiff::Timestamp::now();
     let model = &arguments.model;
     // Whatever can be wrong with the flags is found out before hundreds of gigabytes are read.
-    let gate = arguments.policy.gate(now, &limits)?;
+    let opened = arguments.registry.open_if_named(To::Write, now)?;
+    if opened.is_none() && arguments.request.is_some() {
+        return Err(Problem::usage(
+            "--request is the id under which a registry keeps the decision, and none is named",
+            "name its file with --registry, or leave --request out",
+        ));
+    }
+    let gate = arguments.policy.gate(opened.as_ref(), now, &limits)?;
     let signer = match &arguments.verdict.verdict {
         None => None,
         Some(path) => {
@@ -96,35 +113,99 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
         expected: &arguments.expected_digest,
         chain: &arguments.chain,
         work: &arguments.work,
+        signature: None,
     };
-    let decision = decide(&gate, &arguments.policy, &asked, now, &limits, ui)?;
+    let decision = decide(&gate, &arguments.policy, opened.as_ref(), asked, now, &limits, ui)?;
 
-    let mut signed = None;
-    if let Some((path, signer)) = signer {
-        let verifier = arguments.verdict.verifier.as_deref().unwrap_or_default();
-        let statement = decision.statement(verifier, &policy_uri(&arguments.policy.policy))?;
-        let sealed = bulla::sign::attest(&statement, signer.as_signer(), &limits)?;
-        signer.signed_by(&sealed.key, &sealed.bundle, &limits)?;
-        bulla::store(path, &sealed.bundle, Access::Public, Existing::Replace)?;
-        signed = Some(path.display().to_string());
+    let verifier = arguments.verdict.verifier.as_deref().unwrap_or_default();
+    let sealed = match &signer {
+        None => None,
+        Some((_, signer)) => {
+            let statement = decision.statement(verifier, &policy_uri(&arguments.policy.policy))?;
+            let sealed = bulla::sign::attest(&statement, signer.as_signer(), &limits)?;
+            signer.signed_by(&sealed.key, &sealed.bundle, &limits)?;
+            Some(sealed.bundle)
+        }
+    };
+    let mut shown = Shown { command: "admit", ..Shown::default() };
+    if let Some(opened) = &opened {
+        let request = match &arguments.request {
+            Some(request) => request.clone(),
+            None => new_request()?,
+        };
+        let verdict = sealed.as_deref();
+        let answer = record(opened, &gate, &decision, &request, model, verdict, now)?;
+        if answer.repeated {
+            return repeated(&answer, model, signer.as_ref().map(|(path, _)| *path), ui);
+        }
+        shown.request = Some(request);
     }
+    if let (Some(bundle), Some((path, _))) = (&sealed, &signer) {
+        bulla::store(path, bundle, Access::Public, Existing::Replace)?;
+        shown.signed = Some(path.display().to_string());
+    }
+    show(shown, &model.display().to_string(), &decision, ui)
+}
+
+/// The request was answered before: that answer is given again, and no other.
+fn repeated(
+    answer: &Answer,
+    model: &Path,
+    verdict: Option<&PathBuf>,
+    ui: &Ui,
+) -> crate::problem::Outcome {
+    let decided = &answer.decided;
+    if let (Some(path), Some(bundle)) = (verdict, &answer.verdict) {
+        bulla::store(path, bundle, Access::Public, Existing::Replace)?;
+    }
+    // An admission that was withdrawn since is none.
+    let admitted = decided.admitted && answer.withdrawn.is_none();
+    let decision: serde_json::Value = serde_json::from_slice(&answer.json)
+        .map_err(|_| bulla::Fault::Bug { what: "a decision in the registry cannot be read" })?;
+    let report = serde_json::json!({
+        "command": "admit", "verdict": if admitted { "admitted" } else { "refused" },
+        "model": model.display().to_string(), "request": decided.request, "repeated": true,
+        "withdrawn": answer.withdrawn, "decision": decision,
+    });
     let shown = model.display().to_string();
-    show("admit", &shown, &decision, signed, ui)
+    ui.result(&report, |out| {
+        let word = if admitted { "admitted" } else { "refused" };
+        writeln!(
+            out,
+            "{word}: {} for {} (answered at {} already)",
+            Printable(&shown),
+            Printable(&decided.environment),
+            decided.time
+        )
+    })?;
+    if let Some(at) = answer.withdrawn {
+        ui.note(&format!("the admission was withdrawn at {at}"));
+    }
+    Ok(if admitted { Verdict::Yes } else { Verdict::No })
+}
+
+/// What is shown beside a decision.
+#[derive(Default)]
+pub(crate) struct Shown {
+    pub(crate) command: &'static str,
+    pub(crate) signed: Option<String>,
+    pub(crate) request: Option<String>,
 }
 
 /// Tells what was decided.
 pub(crate) fn show(
-    command: &'static str,
+    shown: Shown,
     model: &str,
     decision: &Decision,
-    signed: Option<String>,
     ui: &Ui,
 ) -> crate::problem::Outcome {
     let (verdict, word) = match decision.admitted {
         true => (Verdict::Yes, "admitted"),
         false => (Verdict::No, "refused"),
     };
-    let report = Report { command, verdict: word, model: model.to_owned(), decision, signed };
+    let Shown { command, signed, request } = shown;
+    let model_name = model.to_owned();
+    let report = Report { command, verdict: word, model: model_name, decision, signed, request };
     ui.decision(&report, model, decision)?;
     Ok(verdict)
 }

@@ -114,7 +114,7 @@ fn say(
     predicate: impl FnOnce(AppliesTo) -> Predicate,
 ) -> Outcome {
     let limits = agree.work.limits();
-    let gate: Gate = policy.gate(now, &limits)?;
+    let gate: Gate = policy.gate(None, now, &limits)?;
     let environment = policy.environment(&gate)?;
     let applies_to = AppliesTo {
         policy: gate.policy().name.clone(),

@@ -14,6 +14,8 @@ pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod policy;
+pub(crate) mod registry;
+pub(crate) mod revoke;
 pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod sign;

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bulla::{Access, Digest, Existing, Limits, Printable};
+use bulla::{Access, Digest, Existing, Limits, Printable, PublicKey};
 use bulla_policy::{NewKey, Policy, Rotated, Storage, span};
+use bulla_registry::{KeyAdded, KeyRetired, ModelSearch, Page, Record, ResignQueued};
 use clap::{Args, ValueHint};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::keys::KeyReference;
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::registry::{Opened, RegistryArguments, To, key_of};
 use crate::ui::Ui;
 
 /// Put a new key in the place of an old one, in a policy
@@ -49,7 +51,12 @@ pub(crate) struct Arguments {
     /// Where to write the policy [default: in its place]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArguments,
 }
+
+/// Models that are queued in one go.
+const AT_ONCE: u32 = 500;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,6 +78,9 @@ struct Report<'a> {
     both_until: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
+    /// Models that wait for a new signature, if a registry knows of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<usize>,
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
@@ -99,6 +109,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         storage: arguments.storage,
         signer: arguments.signer.as_deref(),
     };
+    let opened = arguments.registry.open_if_named(To::Write, now)?;
     let rotated = policy.rotate(&arguments.authority, &old, &new, from, arguments.overlap)?;
     let output = arguments.output.as_ref().unwrap_or(&arguments.policy);
     check(output, &rotated, &limits)?;
@@ -108,6 +119,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         crate::files::may_replace(output, limits.bundle_bytes, "a policy", ours, hint)?;
     }
     bulla::store(output, rotated.text.as_bytes(), Access::Public, Existing::Replace)?;
+    let queued = match &opened {
+        Some(opened) => {
+            let new = Comes { key: &key, id: &id, from };
+            Some(queue(opened, &policy, &new, &rotated, now)?)
+        }
+        None => None,
+    };
     let report = Report {
         command: "key rotate",
         verdict: "rotated",
@@ -118,6 +136,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         new: key.fingerprint().to_string(),
         both_until: rotated.both_until,
         until: rotated.until,
+        queued,
     };
     let shown = Printable(&report.policy).to_string();
     ui.result(&report, |out| {
@@ -131,8 +150,68 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         writeln!(out, "  old key    {}, until {}", report.old, report.both_until)
     })?;
     ui.note(&format!("have it signed again where it is signed ('bulla policy sign {shown}')"));
-    ui.note(&format!("until {} sign the models anew that the old key signed", report.both_until));
+    let end = report.both_until;
+    ui.note(&match queued {
+        Some(queued) => format!(
+            "{} by the old key: 'bulla registry resign' signs them anew; be done until {end}",
+            bulla::text::count(queued, "model")
+        ),
+        None => format!("until {end} sign the models anew that the old key signed"),
+    });
     Ok(Verdict::Yes)
+}
+
+/// The key that comes.
+struct Comes<'a> {
+    key: &'a PublicKey,
+    id: &'a str,
+    from: Timestamp,
+}
+
+/// Writes the keys down, and queues every model that the old one signed: how many.
+fn queue(
+    opened: &Opened,
+    policy: &Policy,
+    new: &Comes<'_>,
+    rotated: &Rotated,
+    now: Timestamp,
+) -> Result<usize, Problem> {
+    let registry = &opened.registry;
+    let fingerprint = new.key.fingerprint();
+    let old = policy.keys.iter().find(|record| record.fingerprint == rotated.old);
+    let mut records: Vec<Record> = old.map(|old| Record::Key(key_of(old))).into_iter().collect();
+    records.push(Record::KeyRetired(KeyRetired {
+        fingerprint: rotated.old,
+        replaced_by: Some(fingerprint),
+        overlap_until: Some(rotated.both_until),
+    }));
+    records.extend(old.map(|old| {
+        Record::Key(KeyAdded {
+            fingerprint,
+            id: new.id.to_owned(),
+            algorithm: new.key.algorithm().name(),
+            valid_from: Some(new.from),
+            valid_until: rotated.until,
+            ..key_of(old)
+        })
+    }));
+    registry.append(&records, now)?;
+    let search = ModelSearch::Key(rotated.old);
+    let (mut page, mut queued) = (Page::first(AT_ONCE), 0);
+    loop {
+        let found = registry.models(&search, None, page, now)?;
+        let Some(last) = found.last() else { return Ok(queued) };
+        page = Page::after(last.model.manifest, AT_ONCE);
+        let waiting: Vec<Record> = found
+            .iter()
+            .filter(|one| !one.quarantined && !one.revoked)
+            .map(|one| {
+                let reason = format!("its key is replaced by {fingerprint}");
+                Record::Resign(ResignQueued { model: one.model, key: Some(rotated.old), reason })
+            })
+            .collect();
+        queued += registry.append(&waiting, now)?.into_iter().flatten().count();
+    }
 }
 
 /// What was written is a policy: with a key of the wrong kind, for one, it would be none.

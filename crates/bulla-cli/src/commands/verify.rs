@@ -10,12 +10,14 @@ use bulla::{
 };
 use clap::{Args, ValueHint};
 
+use super::admit::Shown;
 use super::lineage::ChainFlags;
 use crate::arguments::{WorkArguments, ignored, part, paths};
 use crate::deciding::{Asked, decide};
 use crate::files;
 use crate::policies::{PinArguments, PolicyArguments};
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::registry::{RegistryArguments, To};
 use crate::trust::TrustArguments;
 use crate::ui::Ui;
 
@@ -40,6 +42,8 @@ pub(crate) struct Arguments {
     environment: Option<String>,
     #[command(flatten)]
     pin: PinArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// The signature [default: MODEL/model.sig, or FILE.sig]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     signature: Option<PathBuf>,
@@ -143,7 +147,8 @@ fn by_policy(arguments: &Arguments, policy: &PolicyArguments, limits: &Limits, u
         ));
     }
     let now = jiff::Timestamp::now();
-    let gate = policy.gate(now, limits)?;
+    let opened = arguments.registry.open_if_named(To::Read, now)?;
+    let gate = policy.gate(opened.as_ref(), now, limits)?;
     let mut verdict = Verdict::Yes;
     for model in &arguments.models {
         let asked = Asked {
@@ -152,10 +157,13 @@ fn by_policy(arguments: &Arguments, policy: &PolicyArguments, limits: &Limits, u
             expected: &[],
             chain: &ChainFlags::default(),
             work: &arguments.work,
+            signature: None,
         };
-        verdict = verdict.and(match decide(&gate, policy, &asked, now, limits, ui) {
+        let decided = decide(&gate, policy, opened.as_ref(), asked, now, limits, ui);
+        verdict = verdict.and(match decided {
             Ok(decision) => {
-                super::admit::show("verify", &model.display().to_string(), &decision, None, ui)?
+                let shown = Shown { command: "verify", ..Shown::default() };
+                super::admit::show(shown, &model.display().to_string(), &decision, ui)?
             }
             Err(problem) => ui.problem("verify", &problem),
         });

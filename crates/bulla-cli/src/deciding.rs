@@ -169,7 +169,7 @@ pub(crate) fn record(
         expires: decision.expires(),
         json,
         verdict: verdict.map(<[u8]>::to_vec),
-        evidence: decision.sightings.iter().map(|one| one.what).collect(),
+        evidence: decision.decided_by(),
     };
     let seen = sightings(decision, model);
     Ok(opened.registry.record_decision(&seen, &new, now)?)
@@ -186,8 +186,43 @@ pub(crate) fn sightings(decision: &Decision, model: &Path) -> Vec<Record> {
         size: decision.size,
         files: decision.files.clone(),
     })];
-    records.extend(decision.sightings.iter().map(|one| sighting(digests, one)));
+    let mut known: Vec<Record> = Vec::new();
+    for one in &decision.sightings {
+        let new = sighting(digests, one);
+        // Several people may have signed one statement: it rests on all of them.
+        match known.iter_mut().find_map(|there| same_claim(there, &new)) {
+            Some(there) => join(&mut there.basis, &basis(one)),
+            None => known.push(new),
+        }
+    }
+    records.extend(known);
     records
+}
+
+fn same_claim<'r>(there: &'r mut Record, new: &Record) -> Option<&'r mut ClaimSeen> {
+    match (there, new) {
+        (Record::Claim(there), Record::Claim(new)) if there.claim == new.claim => Some(there),
+        _ => None,
+    }
+}
+
+/// What rests on both: on what either rests on, and at no time that only one of them has.
+fn join(basis: &mut Basis, other: &Basis) {
+    fn add<T: Clone + PartialEq>(list: &mut Vec<T>, other: &[T]) {
+        other.iter().for_each(|one| {
+            if !list.contains(one) {
+                list.push(one.clone());
+            }
+        });
+    }
+    add(&mut basis.keys, &other.keys);
+    add(&mut basis.certificates, &other.certificates);
+    add(&mut basis.identities, &other.identities);
+    basis.times.retain(|time| other.times.contains(time));
+    basis.not_before = basis.not_before.min(other.not_before);
+    if basis.provider != other.provider {
+        basis.provider = None;
+    }
 }
 
 fn sighting(model: bulla::ModelDigests, one: &Sighting) -> Record {

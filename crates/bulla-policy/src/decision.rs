@@ -11,6 +11,7 @@ use bulla::{Digest, Fault, ModelDigests, Predicate, SignedBy, Statement, Trusted
 use serde::{Serialize, Serializer};
 
 use crate::environment::Mode;
+use crate::rules::custom;
 
 /// How long a verdict counts where the environment does not say.
 const VERDICT_HOURS: i64 = 30 * 24;
@@ -270,6 +271,23 @@ impl Decision {
             environment: Some(self.environment.clone()),
             expires_on: self.expires(),
         }
+    }
+
+    /// What decided it: the signature and the statements that some rule was met by. With rules of one's own it is everything that was seen, for
+    /// these may ask about all of it.
+    #[must_use]
+    pub fn decided_by(&self) -> Vec<Digest> {
+        let own = self.findings.iter().any(|finding| finding.rule.starts_with(custom::PREFIX));
+        let named: BTreeSet<&str> = self
+            .findings
+            .iter()
+            .flat_map(|finding| &finding.evidence)
+            .map(String::as_str)
+            .collect();
+        let all = self.sightings.iter().map(|one| one.what);
+        let counts =
+            |what: &Digest| own || named.contains(format!("sha256:{}", what.to_hex()).as_str());
+        all.filter(counts).collect()
     }
 
     /// The rules that are in the way.

@@ -269,7 +269,10 @@ impl Registry {
     ) -> Result<Answer, Fault> {
         let policy = &new.policy;
         let key = keys::policy(&policy.name);
-        self.no_older(work, &key, "policy", (policy.version, policy.digest)).await?;
+        // By an older policy nothing is admitted; that it was refused may be written down.
+        if new.admitted {
+            self.no_older(work, &key, "policy", (policy.version, policy.digest)).await?;
+        }
         if let Some((version, digest)) = new.revocations {
             let used = RevocationsUsed { policy: policy.name.clone(), version, digest };
             self.record(work, &Record::Revocations(used), now).await?;

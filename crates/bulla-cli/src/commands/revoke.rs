@@ -97,9 +97,6 @@ struct ModelArguments {
     /// oms:, oms-manifest-v1:, or sha256: of any one file
     #[arg(value_name = "DIGEST", value_parser = ModelName::parse)]
     model: ModelName,
-    /// And everything that was made from it
-    #[arg(long)]
-    descendants: bool,
     #[command(flatten)]
     how: HowArguments,
 }
@@ -113,6 +110,9 @@ struct SinceArguments {
 
 #[derive(Debug, Args)]
 struct HowArguments {
+    /// And everything that was made from models that fall
+    #[arg(long)]
+    descendants: bool,
     /// Why, in words
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -130,21 +130,21 @@ struct HowArguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
-    let (subject, since, descendants, how) = match &arguments.what {
-        What::Key(one) => (Subject::key(one.key), one.since.since, false, &one.how),
+    let (subject, since, how) = match &arguments.what {
+        What::Key(one) => (Subject::key(one.key), one.since.since, &one.how),
         What::Identity(one) => {
             let subject = Subject::Identity {
                 identity: one.identity.clone(),
                 provider: one.identity_provider.clone(),
                 until: one.until,
             };
-            (subject, one.since.since, false, &one.how)
+            (subject, one.since.since, &one.how)
         }
         What::Authority(one) => {
             let subject = Subject::Certificate { fingerprint: one.certificate };
-            (subject, one.since.since, false, &one.how)
+            (subject, one.since.since, &one.how)
         }
-        What::Model(one) => (Subject::model(model_ref(one.model)), None, one.descendants, &one.how),
+        What::Model(one) => (Subject::model(model_ref(one.model)), None, &one.how),
     };
     let now = Timestamp::now();
     if since.is_some_and(|since| since > now) {
@@ -158,7 +158,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let revoked = Revoked {
         subject,
         since,
-        descendants,
+        descendants: how.descendants,
         reason: how.reason.clone(),
         by: who(how.by.as_deref()),
     };

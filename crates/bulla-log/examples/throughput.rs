@@ -2,7 +2,7 @@
 //! checkpoint, with its inclusion proof.
 //!
 //! ```text
-//! cargo run --release --package bulla-authority --example throughput -- DIR [CALLERS] [SECONDS] [BYTES]
+//! cargo run --release --package bulla-log --example throughput -- DIR [CALLERS] [SECONDS] [BYTES]
 //! ```
 //!
 //! `DIR` is made, and must be on the disk that is to be measured. The log is left in `DIR/log`, its high-water mark in

@@ -428,7 +428,7 @@ fn a_monitor_sees_who_signed_what_since_the_last_look() {
     assert!(mine("old@example.com").is_empty());
 }
 
-/// `cargo test --package bulla-authority --test audit write -- --ignored`: new keys, new certificates; then the transcripts
+/// `cargo test --package bulla-log --test audit write -- --ignored`: new keys, new certificates; then the transcripts
 /// have to be written anew, too.
 #[test]
 #[ignore = "writes the logs that bulla-cli's transcripts are about"]

@@ -1,6 +1,6 @@
 //! `kill -9`, again and again: no answered entry is lost, and no size is signed with two roots.
 //!
-//! `BULLA_KILLS=1000 cargo test --release --package bulla-authority --test kill` kills a thousand times.
+//! `BULLA_KILLS=1000 cargo test --release --package bulla-log --test kill` kills a thousand times.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;

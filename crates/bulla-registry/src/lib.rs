@@ -19,11 +19,13 @@
 //! Time is an argument. What was answered is durable; what was not may have been written, and asking again with the same request finds it.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod database;
 mod event;
 mod impact;
 mod limits;
 mod list;
+mod load;
 mod log;
 mod project;
 mod proven;
@@ -34,10 +36,12 @@ mod revoke;
 mod schema;
 mod state;
 mod subject;
+mod transfer;
 mod wire;
 
 use bulla::Fault;
 
+pub use audit::{Audit, AuditProgress, Finding};
 pub use database::Place;
 pub use event::{
     AlertQueued, AlertTried, Basis, ClaimSeen, Decided, DecisionsWithdrawn, Entry, Event, KeyAdded,

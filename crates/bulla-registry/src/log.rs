@@ -19,7 +19,7 @@ use bulla_log::{Checkpoint, Head, LogKey, NoteSigner, note};
 
 use crate::damaged;
 use crate::database::{Bind, Pending, Tx, binds, int};
-use crate::schema::{LOG_ENTRIES, LOG_NODES};
+use crate::schema::LOG_NODES;
 
 /// Subtrees below this height are computed from their leaves.
 const KEPT: u32 = 8;
@@ -125,16 +125,21 @@ impl Frontier {
         self.size
     }
 
-    /// Adds an entry, to be written with the next rows.
-    pub(crate) fn append(&mut self, body: Vec<u8>, rows: &mut Pending) -> u64 {
+    /// Adds an entry; the nodes are written with the next rows.
+    pub(crate) fn append(&mut self, body: &[u8], rows: &mut Pending) -> u64 {
         let index = self.size;
-        for (height, at, hash) in self.push(tree::leaf_hash(&body)) {
+        for (height, at, hash) in self.push(tree::leaf_hash(body)) {
             rows.add(&LOG_NODES, binds![i64::from(height), int(at), hash]);
         }
-        rows.add(&LOG_ENTRIES, binds![int(index), body]);
         index
     }
 }
+
+const HEAD: &str = "SELECT size, frontier, note, (SELECT COUNT(*) FROM meta WHERE name = 'loading') \
+    FROM head WHERE id = 1";
+/// Writers come one after another: whoever has this row.
+const HEAD_LOCKED: &str = "SELECT size, frontier, note, \
+    (SELECT COUNT(*) FROM meta WHERE name = 'loading') FROM head WHERE id = 1 FOR UPDATE";
 
 /// The head as it is in the database: its signature is verified, and its frontier leads to the root.
 pub(crate) async fn head(
@@ -143,11 +148,18 @@ pub(crate) async fn head(
     lock: bool,
 ) -> Result<(SignedHead, Frontier), Fault> {
     let sql = match lock && tx.is_postgres() {
-        true => "SELECT size, frontier, note FROM head WHERE id = 1 FOR UPDATE",
-        false => "SELECT size, frontier, note FROM head WHERE id = 1",
+        true => HEAD_LOCKED,
+        false => HEAD,
     };
     let row = tx.row(sql, Vec::new()).await?;
     let row = row.ok_or_else(|| damaged(tx.place(), "it has no head".into()))?;
+    if row.flag(3)? {
+        return Err(Fault::Registry {
+            place: tx.place().to_owned(),
+            detail: "bringing it in was not finished".into(),
+            hint: "delete it, and import into an empty place again",
+        });
+    }
     let wrong = |what: String| damaged(tx.place(), format!("its head cannot be believed: {what}"));
     let signed = SignedHead::open(&row.text(2)?, key).map_err(wrong)?;
     let frontier = Frontier::parse(row.number(0)?, &row.bytes(1)?);

@@ -11,8 +11,8 @@ use crate::database::{Bind, Pending, Row, Tx, binds, int, micros};
 use crate::event::{Basis, Decided, Entry, Event, Released, Revoked, RolledBack};
 use crate::log::Frontier;
 use crate::schema::{
-    ALERTS, ATTACHMENTS, DECISIONS, EVIDENCE, KEYS, LINEAGE, MODELS, QUARANTINES, RELEASES, RESIGN,
-    RESTS_ON, REVOCATIONS, SIGHTINGS,
+    ALERTS, ATTACHMENTS, DECISIONS, EVIDENCE, KEYS, LINEAGE, LOG_ENTRIES, MODELS, QUARANTINES,
+    RELEASES, RESIGN, RESTS_ON, REVOCATIONS, SIGHTINGS,
 };
 use crate::state::{StateMap, name};
 use crate::subject::{Kind, ModelRef, Subject, fold};
@@ -153,11 +153,13 @@ pub(crate) struct Work {
     pub(crate) rows: Pending,
     pub(crate) state: StateMap,
     pub(crate) frontier: Frontier,
+    /// Whether entries and attachments are kept, or only what follows from them.
+    pub(crate) keeps_bytes: bool,
 }
 
 impl Work {
     pub(crate) fn new(tx: Tx, state: StateMap, frontier: Frontier) -> Self {
-        Self { tx, rows: Pending::default(), state, frontier }
+        Self { tx, rows: Pending::default(), state, frontier, keeps_bytes: true }
     }
 
     /// Rows of what there is, with what was just added.
@@ -230,7 +232,10 @@ impl Work {
         entry: &Entry,
         files: &[Digest],
     ) -> Result<u64, Fault> {
-        let index = self.frontier.append(body, &mut self.rows);
+        let index = self.frontier.append(&body, &mut self.rows);
+        if self.keeps_bytes {
+            self.rows.add(&LOG_ENTRIES, binds![int(index), body]);
+        }
         self.apply(index, entry.at, &entry.event, files).await?;
         if self.rows.is_full() {
             self.rows.write(&mut self.tx).await?;

@@ -4,7 +4,7 @@ use bulla::jiff::Timestamp;
 use bulla::{Digest, Fault, ModelDigests};
 
 use crate::damaged;
-use crate::database::{Tx, micros};
+use crate::database::{Tx, binds, int, micros};
 use crate::event::{Decided, Revoked};
 use crate::project::{keys, values};
 use crate::registry::{Reading, Registry};
@@ -203,10 +203,11 @@ pub(crate) async fn revocations(
 ) -> Result<Vec<Revocation>, Fault> {
     let expected = state.get(tx, &keys::revocations()).await?;
     let expected: values::Chain = crate::project::read(tx.place(), expected)?.unwrap_or_default();
-    let sql = "SELECT idx, revoked_at, body FROM revocations ORDER BY idx";
+    let sql = "SELECT idx, revoked_at, body FROM revocations ORDER BY idx LIMIT $1";
     let mut found = values::Chain::default();
     let mut list = Vec::new();
-    for row in tx.rows(sql, Vec::new()).await? {
+    // One more than there are is too many, however many there are.
+    for row in tx.rows(sql, binds![int(expected.count + 1)]).await? {
         let (entry, at, body) = (row.number(0)?, row.time(1)?, row.text(2)?);
         found = found.with(entry, micros(at), &body);
         let revoked = bulla::json::read(body.as_bytes()).map_err(|e| row.damaged(&e))?;

@@ -6,6 +6,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bulla::Fault;
@@ -90,6 +91,8 @@ pub struct Registry {
     pub(crate) settings: Settings,
     /// In one process, one at a time raises the mark.
     raising: Mutex<()>,
+    /// Whether its tables were looked at.
+    ready: AtomicBool,
 }
 
 impl fmt::Debug for Registry {
@@ -161,6 +164,15 @@ impl Registry {
         Ok(registry)
     }
 
+    /// Opens a registry to find out what is wrong with it: nothing is looked at yet, and everything else than [`audit`](Self::audit) does its
+    /// own looking.
+    ///
+    /// # Errors
+    /// When there is no such database.
+    pub fn connect_for_audit(settings: Settings) -> Result<Self, Fault> {
+        Self::connect(settings, false)
+    }
+
     /// Brings the tables of an older version up to date; the version that they had.
     ///
     /// # Errors
@@ -208,7 +220,8 @@ impl Registry {
         let opened = Database::open(&settings.place, create, settings.connections.max(1));
         let database = runtime.block_on(opened)?;
         let handle = runtime.handle().clone();
-        Ok(Self { runtime: Some(runtime), handle, database, settings, raising: Mutex::new(()) })
+        let (runtime, raising, ready) = (Some(runtime), Mutex::default(), AtomicBool::default());
+        Ok(Self { runtime, handle, database, settings, raising, ready })
     }
 
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -228,8 +241,11 @@ impl Registry {
         Fault::Registry { place: self.place().to_owned(), detail: detail.into(), hint }
     }
 
-    /// There is a registry of this program's version.
-    async fn ready(&self, tx: &mut Tx) -> Result<(), Fault> {
+    /// There is a registry of this program's version: looked at once, for a migration while this runs leaves all columns that there were.
+    pub(crate) async fn ready(&self, tx: &mut Tx) -> Result<(), Fault> {
+        if self.ready.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.exists(tx).await?;
         let version = schema::version(tx).await?;
         if version < schema::VERSION {
@@ -241,13 +257,7 @@ impl Registry {
                 "run 'bulla registry migrate'",
             ));
         }
-        let loading = tx.row("SELECT value FROM meta WHERE name = $1", binds!["loading"]).await?;
-        if loading.is_some() {
-            return Err(self.fault(
-                "bringing it in was not finished",
-                "delete it, and import into an empty place again",
-            ));
-        }
+        self.ready.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -272,7 +282,7 @@ impl Registry {
     }
 
     /// Looks whether a head is no older than the mark and continues its log. The mark was read before the head.
-    async fn above_mark(
+    pub(crate) async fn above_mark(
         &self,
         tx: &mut Tx,
         signed: &SignedHead,
@@ -315,7 +325,7 @@ impl Registry {
     }
 
     /// Moves the mark up to a head that continues it.
-    async fn raise(&self, seen: Option<Head>, to: Head) -> Result<(), Fault> {
+    pub(crate) async fn raise(&self, seen: Option<Head>, to: Head) -> Result<(), Fault> {
         let mut seen = seen;
         while seen != Some(to) {
             let advanced = {

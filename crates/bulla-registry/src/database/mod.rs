@@ -14,7 +14,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Postgres, Row as _, Sqlite, Transaction, TypeInfo as _,
+    ValueRef as _,
+};
 
 pub(crate) use rows::{Conflict, Pending, Table};
 
@@ -22,6 +25,8 @@ pub(crate) use rows::{Conflict, Pending, Table};
 const BUSY: Duration = Duration::from_secs(60);
 /// How long a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(90);
+/// Prepared statements of a connection: more than there are.
+const STATEMENTS: usize = 256;
 /// SQLite keeps so much of the file in memory, for each connection, in KiB (negative: KiB, as its manual has it).
 const SQLITE_CACHE: &str = "-32768";
 
@@ -112,6 +117,7 @@ impl Database {
                 let options = options
                     .disable_statement_logging()
                     .application_name("bulla-registry")
+                    .statement_cache_capacity(STATEMENTS)
                     // Whatever the server's default is: what was answered is durable.
                     .options([("synchronous_commit", "on"), ("client_min_messages", "warning")]);
                 let pool = PoolOptions::<Postgres>::new()
@@ -134,6 +140,7 @@ impl Database {
             .journal_mode(SqliteJournalMode::Off)
             .synchronous(SqliteSynchronous::Off)
             .pragma("cache_size", SQLITE_CACHE)
+            .statement_cache_capacity(STATEMENTS)
             .disable_statement_logging();
         let pool = PoolOptions::<Sqlite>::new().max_connections(1).idle_timeout(None);
         let pool = pool.max_lifetime(None).acquire_timeout(ACQUIRE).connect_with(options).await;
@@ -198,6 +205,7 @@ fn sqlite(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY)
         .pragma("cache_size", SQLITE_CACHE)
         .pragma("trusted_schema", "OFF")
+        .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging()
 }
 
@@ -234,7 +242,7 @@ enum Inner {
 }
 
 /// A bound parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bind {
     Int(Option<i64>),
     Text(Option<String>),
@@ -486,6 +494,56 @@ impl Row {
     /// A row that no writer of this crate leaves.
     pub(crate) fn damaged(&self, detail: &str) -> Fault {
         crate::damaged(&self.place, format!("a row cannot be read: {detail}"))
+    }
+}
+
+/// A value of a row, of whatever kind it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cell {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+    /// Of a kind that no table has.
+    Other(String),
+}
+
+/// Bytes as hexadecimal digits.
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Int(value) => value.fmt(f),
+            Self::Text(value) => value.fmt(f),
+            Self::Bytes(value) => f.write_str(&hex::encode(value)),
+            Self::Other(kind) => write!(f, "a value of type {kind}"),
+        }
+    }
+}
+
+impl Row {
+    /// Its first values.
+    pub(crate) fn cells(&self, columns: usize) -> Result<Vec<Cell>, Fault> {
+        (0..columns).map(|column| self.cell(column)).collect()
+    }
+
+    fn cell(&self, column: usize) -> Result<Cell, Fault> {
+        let kind = match &self.inner {
+            Either::Sqlite(row) => row
+                .try_get_raw(column)
+                .map(|value| (!value.is_null()).then(|| value.type_info().name().to_owned())),
+            Either::Postgres(row) => row
+                .try_get_raw(column)
+                .map(|value| (!value.is_null()).then(|| value.type_info().name().to_owned())),
+        };
+        let kind = kind.map_err(|error| self.damaged(&error.to_string()))?;
+        Ok(match kind.as_deref() {
+            None => Cell::Null,
+            Some("INTEGER" | "INT8") => Cell::Int(self.int(column)?),
+            Some("TEXT") => Cell::Text(self.text(column)?),
+            Some("BLOB" | "BYTEA") => Cell::Bytes(self.bytes(column)?),
+            Some(other) => Cell::Other(other.to_owned()),
+        })
     }
 }
 

@@ -55,7 +55,16 @@ impl Pending {
     pub(crate) async fn write(&mut self, tx: &mut Tx) -> Result<(), Fault> {
         self.count = 0;
         for (table, rows) in std::mem::take(&mut self.rows).into_values() {
-            let mut rows = rows.into_iter();
+            let mut rows = match table.conflict {
+                // One statement may not replace a row twice: the last one is what counts.
+                Conflict::Replace => {
+                    let keyed = rows
+                        .into_iter()
+                        .map(|row| (row.iter().take(table.key).cloned().collect::<Vec<_>>(), row));
+                    keyed.collect::<BTreeMap<_, _>>().into_values().collect::<Vec<_>>().into_iter()
+                }
+                Conflict::Fail | Conflict::Keep => rows.into_iter(),
+            };
             while rows.len() > 0 {
                 let mut count = AT_ONCE;
                 while count > rows.len() {

@@ -7,7 +7,7 @@
     clippy::indexing_slicing
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use bulla::jiff::{SignedDuration, Timestamp};
@@ -47,7 +47,18 @@ pub(crate) struct World {
     pub(crate) place: Place,
     pub(crate) key: VerifierKey,
     pub(crate) signer: Arc<dyn NoteSigner>,
-    pub(crate) pem: String,
+}
+
+/// A registry that another process has made: its place, key and mark are below a folder.
+pub(crate) fn joined(folder: &Path) -> Settings {
+    let pem = std::fs::read_to_string(folder.join("registry.key")).unwrap();
+    let none = || panic!("no password");
+    let pair = KeyPair::from_pem(&pem, &bulla::Limits::default(), none).unwrap();
+    let (signer, key) = signer_of(ORIGIN, pair);
+    let place = Place::parse(&std::fs::read_to_string(folder.join("place")).unwrap());
+    let storage = LocalDirectory::create(&folder.join("mark")).unwrap();
+    let mark = HighWaterMark::new(Arc::new(storage), "registry.mark");
+    Settings::new(place, key, mark).with_signer(signer)
 }
 
 impl World {
@@ -57,8 +68,16 @@ impl World {
             Backend::Sqlite => Place::File(folder.path().join("registry.db")),
             Backend::Postgres => Place::Postgres(CLUSTER.database()),
         };
-        let (signer, key) = signer(ORIGIN);
-        Self { folder, place, key, signer, pem: String::new() }
+        let pair = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        let pem = pair.to_plain_pem().unwrap();
+        std::fs::write(folder.path().join("registry.key"), pem.as_bytes()).unwrap();
+        let text = match &place {
+            Place::File(path) => path.to_string_lossy().into_owned(),
+            Place::Postgres(url) => url.clone(),
+        };
+        std::fs::write(folder.path().join("place"), text).unwrap();
+        let (signer, key) = signer_of(ORIGIN, pair);
+        Self { folder, place, key, signer }
     }
 
     pub(crate) fn mark(&self, name: &str) -> HighWaterMark {
@@ -139,6 +158,7 @@ pub(crate) fn sql_in(place: &Place, sql: &str) {
     }
 }
 
+/// Another key under a name.
 pub(crate) fn signer(origin: &str) -> (Arc<dyn NoteSigner>, VerifierKey) {
     signer_of(origin, KeyPair::generate(KeyAlgorithm::Ed25519).unwrap())
 }
@@ -241,6 +261,69 @@ pub(crate) fn fault<T: std::fmt::Debug>(result: Result<T, bulla::Fault>) -> Stri
     fault.to_string()
 }
 
-pub(crate) fn path_of(folder: &Path, name: &str) -> PathBuf {
-    folder.join(name)
+/// One of everything: a registry in which no table is empty.
+pub(crate) fn full(registry: &Registry) {
+    let key = |name: &str| {
+        Record::Key(bulla_registry::KeyAdded {
+            fingerprint: digest(name),
+            authority: "production".into(),
+            id: name.to_owned(),
+            algorithm: "ecdsa-p256".into(),
+            storage: "hsm".into(),
+            valid_from: Some(t(0)),
+            valid_until: Some(t(86_400)),
+        })
+    };
+    let retired = bulla_registry::KeyRetired {
+        fingerprint: digest("old"),
+        replaced_by: Some(digest("k")),
+        overlap_until: Some(t(100)),
+    };
+    let made_from = Record::Claim(bulla_registry::ClaimSeen {
+        claim: digest("provenance of child"),
+        model: model("child"),
+        predicate_type: "https://slsa.dev/provenance/v1".into(),
+        role: "provenance".into(),
+        basis: Basis {
+            certificates: vec![digest("ca")],
+            identities: vec!["Ci@Company.example".into()],
+            provider: Some("https://oidc.example".into()),
+            not_before: Some(t(5)),
+            ..basis("ci", Some(6))
+        },
+        parents: vec![bulla_registry::ModelRef::Manifest(model("a").manifest)],
+    });
+    let seen = [
+        key("old"),
+        key("k"),
+        Record::KeyRetired(retired),
+        sighting("a"),
+        sighting("b"),
+        sighting("child"),
+        signature("a", "k", Some(10)),
+        signature("b", "k", None),
+        signature("c", "other", None),
+        made_from,
+    ];
+    registry.append(&seen, t(20)).unwrap();
+    for (n, name) in (1..).zip(["c", "a", "b"]) {
+        let request = format!("r{n}");
+        registry.record_decision(&[], &decision(&request, name, 30), t(30)).unwrap();
+        registry.append(&[release(name, n, &request)], t(31)).unwrap();
+    }
+    let put = |name: &str, reason: &str| {
+        let (reason, by) = (reason.to_owned(), "eva".to_owned());
+        Record::Quarantine(bulla_registry::Quarantined { model: model(name).manifest, reason, by })
+    };
+    registry.append(&[put("c", "odd"), put("d", "odder")], t(40)).unwrap();
+    let revoked = bulla_registry::Revoked {
+        subject: bulla_registry::Subject::key(digest("k")),
+        since: Some(t(15)),
+        descendants: true,
+        reason: "laptop stolen".into(),
+        by: "eva".into(),
+    };
+    let mut request = bulla_registry::RevocationRequest::new(revoked);
+    request.alerts = vec!["mail".into()];
+    registry.revoke(&request, t(50)).unwrap();
 }

@@ -302,7 +302,7 @@ fn a_decision_rests_on_what_it_names(backend: Backend) {
     let registry = world.create();
     let seen = [sighting("m"), signature("m", "k", None), signature("m", "l", None)];
     registry.append(&seen, t(1)).unwrap();
-    let mut decide = |request: &str, evidence: &[&str]| {
+    let decide = |request: &str, evidence: &[&str]| {
         let mut decided = decision(request, "m", 2);
         decided.evidence = evidence.iter().map(|what| digest(what)).collect();
         registry.record_decision(&[], &decided, t(2)).unwrap();

@@ -1,6 +1,7 @@
 //! `bulla registry`
 
 mod alerts;
+mod audit;
 mod change;
 mod init;
 mod models;
@@ -33,6 +34,10 @@ enum What {
     Quarantine(change::QuarantineArguments),
     Resign(Box<resign::Arguments>),
     Alerts(alerts::Arguments),
+    Audit(audit::AuditArguments),
+    Export(audit::ExportArguments),
+    Import(audit::ImportArguments),
+    Migrate(audit::MigrateArguments),
 }
 
 pub(crate) use models::fingerprint;
@@ -50,6 +55,10 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         What::Quarantine(arguments) => change::quarantine(arguments, ui),
         What::Resign(arguments) => resign::run(arguments, ui),
         What::Alerts(arguments) => alerts::run(arguments, ui),
+        What::Audit(arguments) => audit::audit(arguments, ui),
+        What::Export(arguments) => audit::export(arguments, ui),
+        What::Import(arguments) => audit::import(arguments, ui),
+        What::Migrate(arguments) => audit::migrate(arguments, ui),
     }
 }
 

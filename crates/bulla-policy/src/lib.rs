@@ -3,6 +3,7 @@
 
 mod advice;
 mod authorities;
+mod cases;
 mod cel;
 mod chain;
 mod decision;
@@ -21,6 +22,7 @@ mod yaml;
 
 pub use advice::Concern;
 pub use authorities::{KeyRecord, Storage};
+pub use cases::{Case, Difference};
 pub use cel::{Expression, Shape, Variables};
 pub use decision::{Decision, Finding, Outcome, PolicyReference, Sighting};
 pub use environment::Mode;

@@ -71,6 +71,20 @@ struct ModelEntry {
     reason: String,
 }
 
+/// What is withdrawn: what a document has beside its head.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevocationEntries {
+    #[serde(default)]
+    keys: Vec<KeyEntry>,
+    #[serde(default)]
+    identities: Vec<IdentityEntry>,
+    #[serde(default)]
+    authorities: Vec<AuthorityEntry>,
+    #[serde(default)]
+    models: Vec<ModelEntry>,
+}
+
 /// Everything that was withdrawn.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -114,29 +128,35 @@ impl RevocationList {
     /// # Errors
     /// [`Fault::Policy`] says what is wrong with it.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, Fault> {
-        let document: Document = yaml::read(path, bytes)?;
+        let Document { revocations, keys, identities, authorities, models } =
+            yaml::read(path, bytes)?;
         let fault = |detail: String| policy_fault(path, detail);
-        let at = |text: &Option<String>| text.as_deref().map(time).transpose().map_err(fault);
         let mut list = Self {
-            version: document.revocations.version,
-            issued: time(&document.revocations.issued).map_err(fault)?,
+            version: revocations.version,
+            issued: time(&revocations.issued).map_err(fault)?,
             digest: Some(Digest::sha256(bytes)),
             ..Self::default()
         };
-        for KeyEntry { fingerprint, since, reason } in document.keys {
-            let key = sha256(&fingerprint).map_err(fault)?;
-            list.signers.key(key, Revoked { since: at(&since)?, reason });
+        let entries = RevocationEntries { keys, identities, authorities, models };
+        list.add(entries).map_err(fault)?;
+        Ok(list)
+    }
+
+    /// Adds what is withdrawn.
+    pub(crate) fn add(&mut self, entries: RevocationEntries) -> Result<(), String> {
+        let at = |text: &Option<String>| text.as_deref().map(time).transpose();
+        for KeyEntry { fingerprint, since, reason } in entries.keys {
+            self.signers.key(sha256(&fingerprint)?, Revoked { since: at(&since)?, reason });
         }
-        for AuthorityEntry { sha256: digest, since, reason } in document.authorities {
-            let authority = sha256(&digest).map_err(fault)?;
-            list.signers.authority(authority, Revoked { since: at(&since)?, reason });
+        for AuthorityEntry { sha256: digest, since, reason } in entries.authorities {
+            self.signers.authority(sha256(&digest)?, Revoked { since: at(&since)?, reason });
         }
-        for entry in document.identities {
+        for entry in entries.identities {
             let (from, until) = (at(&entry.from)?, at(&entry.until)?);
             if from.zip(until).is_some_and(|(from, until)| until <= from) {
-                return Err(fault(format!("{}: until is not after from", entry.identity)));
+                return Err(format!("{}: until is not after from", entry.identity));
             }
-            list.signers.identity(RevokedIdentity {
+            self.signers.identity(RevokedIdentity {
                 identity: entry.identity,
                 provider: entry.identity_provider,
                 from,
@@ -144,11 +164,10 @@ impl RevocationList {
                 reason: entry.reason,
             });
         }
-        for ModelEntry { digest, descendants, reason } in document.models {
-            let name = ModelName::parse(&digest).map_err(fault)?;
-            list.model(name, descendants, reason);
+        for ModelEntry { digest, descendants, reason } in entries.models {
+            self.model(ModelName::parse(&digest)?, descendants, reason);
         }
-        Ok(list)
+        Ok(())
     }
 
     /// Withdraws a model, or every model with a file.

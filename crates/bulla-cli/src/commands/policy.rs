@@ -1,5 +1,7 @@
 //! `bulla policy`
 
+mod test;
+
 use std::path::PathBuf;
 
 use bulla::claims::append;
@@ -13,7 +15,7 @@ use crate::problem::{Outcome, Problem, Verdict};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
-/// Check, explain or sign a policy (docs/policy.md)
+/// Check, explain, test or sign a policy (docs/policy.md)
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -24,6 +26,7 @@ pub(crate) struct Arguments {
 enum What {
     Check(CheckArguments),
     Explain(ExplainArguments),
+    Test(test::Arguments),
     Sign(Box<SignArguments>),
 }
 
@@ -62,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     match &arguments.what {
         What::Check(arguments) => check(arguments, ui),
         What::Explain(arguments) => explain(arguments, ui),
+        What::Test(arguments) => test::run(arguments, ui),
         What::Sign(arguments) => sign(arguments, ui),
     }
 }

@@ -213,6 +213,7 @@ fn every_example_runs_as_it_is_printed() {
         "policy check",
         "policy explain",
         "policy test",
+        "policy schema",
         "policy sign",
         "approve",
         "exception",

@@ -6,68 +6,105 @@ use std::path::Path;
 use bulla::jiff::Timestamp;
 use bulla::text::time;
 use bulla::{Digest, Fault, HashAlgorithm, Revocations, Revoked, RevokedIdentity};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::schema::{MODEL, SHA256, TIME};
 use crate::yaml::{self, policy_fault};
 
-#[derive(Debug, Deserialize)]
+/// What was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[schemars(title = "Revocations of Bulla")]
+pub(crate) struct Document {
     revocations: Head,
+    /// Keys, in every role that they can have: signer, approver, authority, clock.
     #[serde(default)]
     keys: Vec<KeyEntry>,
+    /// Identities, for a while.
     #[serde(default)]
     identities: Vec<IdentityEntry>,
+    /// Certificates, of authorities and timestamp authorities.
     #[serde(default)]
     authorities: Vec<AuthorityEntry>,
+    /// Models, and files of models.
     #[serde(default)]
     models: Vec<ModelEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The document itself.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Head {
+    /// Its version: never back.
     version: u64,
+    /// When it was issued: a day or a point in time.
+    #[schemars(regex(pattern = TIME))]
     issued: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A key that was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct KeyEntry {
+    /// SHA-256 of the key.
+    #[schemars(regex(pattern = SHA256))]
     fingerprint: String,
+    /// What a trusted time puts before this stays; all falls, if this is missing.
     #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
     since: Option<String>,
+    /// Why, in words.
     reason: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A certificate that was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AuthorityEntry {
+    /// SHA-256 of the certificate.
+    #[schemars(regex(pattern = SHA256))]
     sha256: String,
+    /// What a trusted time puts before this stays; all falls, if this is missing.
     #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
     since: Option<String>,
+    /// Why, in words.
     reason: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// An identity that was withdrawn for a while.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct IdentityEntry {
+    /// The identity.
     identity: String,
+    /// Who vouches for it; whoever does, if this is missing.
     #[serde(default)]
     identity_provider: Option<String>,
+    /// From then on; ever, if this is missing.
     #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
     from: Option<String>,
+    /// Before then; for ever, if this is missing.
     #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
     until: Option<String>,
+    /// Why, in words.
     reason: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A model, or a file in any model, that was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ModelEntry {
+    /// A model (oms: or oms-manifest-v1:), or any one file (sha256:).
+    #[schemars(regex(pattern = MODEL))]
     digest: String,
+    /// Whether what was made from it is withdrawn, too.
     #[serde(default)]
     descendants: bool,
+    /// Why, in words.
     reason: String,
 }
 

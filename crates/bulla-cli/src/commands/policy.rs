@@ -15,7 +15,7 @@ use crate::problem::{Outcome, Problem, Verdict};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
-/// Check, explain, test or sign a policy (docs/policy.md)
+/// Check, explain, test, describe or sign a policy (docs/policy.md)
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -27,6 +27,7 @@ enum What {
     Check(CheckArguments),
     Explain(ExplainArguments),
     Test(test::Arguments),
+    Schema(SchemaArguments),
     Sign(Box<SignArguments>),
 }
 
@@ -48,6 +49,15 @@ struct ExplainArguments {
     file: PathBuf,
 }
 
+/// Print the JSON Schema of a policy, for editors
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla policy schema\n  bulla policy schema --revocations")]
+struct SchemaArguments {
+    /// That of its document of revocations
+    #[arg(long)]
+    revocations: bool,
+}
+
 /// Sign a policy, or a document that it names, and keep the signature beside it
 ///
 /// Each of several people adds a line to FILE.sigstore.jsonl. Where it is another document, as revocations.yaml, it is signed likewise.
@@ -66,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         What::Check(arguments) => check(arguments, ui),
         What::Explain(arguments) => explain(arguments, ui),
         What::Test(arguments) => test::run(arguments, ui),
+        What::Schema(arguments) => schema(arguments),
         What::Sign(arguments) => sign(arguments, ui),
     }
 }
@@ -134,6 +145,17 @@ fn explain(arguments: &ExplainArguments, ui: &Ui) -> Outcome {
     ui.result(&report, |out| {
         lines.iter().try_for_each(|line| writeln!(out, "{}", Printable(line)))
     })?;
+    Ok(Verdict::Yes)
+}
+
+/// A schema is JSON whoever asks.
+fn schema(arguments: &SchemaArguments) -> Outcome {
+    use std::io::Write as _;
+    let schema = match arguments.revocations {
+        true => bulla_policy::revocations_schema(),
+        false => bulla_policy::policy_schema(),
+    };
+    std::io::stdout().write_all(crate::ui::to_json(&schema)?.as_bytes())?;
     Ok(Verdict::Yes)
 }
 

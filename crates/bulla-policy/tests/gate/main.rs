@@ -12,5 +12,6 @@ mod origin;
 mod people;
 mod revoked;
 mod rotation;
+mod schema;
 mod signatures;
 mod world;

@@ -1,6 +1,6 @@
-//! Any bytes as a policy, as revocations and as cases: no panic, no endless reading; what is accepted can be explained.
+//! Any bytes as a policy, as revocations, as cases and as a certificate policy: no panic, no endless reading; what is accepted can be explained.
 #![no_main]
-use bulla_policy::{Case, Policy, RevocationList};
+use bulla_policy::{Answers, Case, Policy, RevocationList};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -10,6 +10,8 @@ fuzz_target!(|bytes: &[u8]| {
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
         let _ = policy.concerns(now);
     }
+    let nothing = Answers::default();
+    assert!(bulla_policy::import(path, bytes, &nothing, path, &bulla::Limits::default()).is_err());
     if let Ok(cases) = Case::parse(path, bytes) {
         assert!(!cases.is_empty());
     }

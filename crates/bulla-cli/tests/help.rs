@@ -164,6 +164,8 @@ fn prepare_policy(folder: &Path) {
     std::fs::write(folder.join("policy.yaml"), policy).unwrap();
     let cases = "cases:\n  - { name: the signed model, model: fraud-eu, environment: staging, expect: admitted }\n";
     std::fs::write(folder.join("policy.tests.yaml"), cases).unwrap();
+    let certificates = "certificate_policy:\n  version: '1.0'\n  signing_authorities:\n    team: { type: key-based, key_storage: HSM, authorized_signers: [ci@corp.com] }\n  verification_policy:\n    production_deployment: { accepted_authorities: [team] }\n";
+    std::fs::write(folder.join("certs.yaml"), certificates).unwrap();
     bulla_testkit::models::write(folder, &[("fraud-eu/weights.bin", &[1; 1000])]);
     let (code, said) = bulla(folder, "sign fraud-eu --key signer.key");
     assert_eq!(code, Some(0), "{said}");
@@ -214,6 +216,7 @@ fn every_example_runs_as_it_is_printed() {
         "policy explain",
         "policy test",
         "policy schema",
+        "policy import",
         "policy sign",
         "approve",
         "exception",

@@ -162,6 +162,10 @@ fn prepare_policy(folder: &Path) {
         "policy: {{ name: company, version: 1, expires: 2099-01-01 }}\nroles:\n  officers: {{ people: [{{ id: eva, keys: [{key}] }}] }}\nsigning_authorities:\n  team: {{ type: key, may_sign: [oms], keys: [{key}] }}\nverification_policy:\n  production: {{ accepted_authorities: [team], exceptions: {{ from: officers }} }}\n  staging: {{ accepted_authorities: [team] }}\n"
     );
     std::fs::write(folder.join("policy.yaml"), policy).unwrap();
+    let cases = "cases:\n  - { name: the signed model, model: fraud-eu, environment: staging, expect: admitted }\n";
+    std::fs::write(folder.join("policy.tests.yaml"), cases).unwrap();
+    let certificates = "certificate_policy:\n  version: '1.0'\n  signing_authorities:\n    team: { type: key-based, key_storage: HSM, authorized_signers: [ci@corp.com] }\n  verification_policy:\n    production_deployment: { accepted_authorities: [team] }\n";
+    std::fs::write(folder.join("certs.yaml"), certificates).unwrap();
     bulla_testkit::models::write(folder, &[("fraud-eu/weights.bin", &[1; 1000])]);
     let (code, said) = bulla(folder, "sign fraud-eu --key signer.key");
     assert_eq!(code, Some(0), "{said}");
@@ -210,6 +214,9 @@ fn every_example_runs_as_it_is_printed() {
         "lineage",
         "policy check",
         "policy explain",
+        "policy test",
+        "policy schema",
+        "policy import",
         "policy sign",
         "approve",
         "exception",

@@ -3,16 +3,19 @@
 
 mod advice;
 mod authorities;
+mod cases;
 mod cel;
 mod chain;
 mod decision;
 mod environment;
 mod gate;
+mod import;
 mod policy;
 mod revocations;
 mod roles;
 mod rotate;
 mod rules;
+mod schema;
 mod signed;
 mod span;
 mod trust;
@@ -21,15 +24,18 @@ mod yaml;
 
 pub use advice::Concern;
 pub use authorities::{KeyRecord, Storage};
+pub use cases::{Case, Difference};
 pub use cel::{Expression, Shape, Variables};
 pub use decision::{Decision, Finding, Outcome, PolicyReference, Sighting};
 pub use environment::Mode;
 pub use gate::{Candidate, Gate, Memory, Recall, Request, Seen};
+pub use import::{Answers, GivenKey, GivenRoot, ImportError, Imported, Missing, import};
 pub use policy::{Approvals, Environment, Policy};
 pub use revocations::{ModelName, RevocationList, RevokedModel};
 pub use roles::{Person, Role};
 pub use rotate::{NewKey, Rotated};
 pub use rules::{WAIVABLE, is_waivable};
+pub use schema::{policy_schema, revocations_schema};
 pub use signed::{people_who_signed, signature_files, signatures_of};
 pub use span::span;
 pub use trust_file::TrustFile;

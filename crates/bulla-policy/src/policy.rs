@@ -9,6 +9,7 @@ use bulla::lineage::{Level, Rules};
 use bulla::party::{MaySign, Party};
 use bulla::text::time;
 use bulla::{Digest, Fault, HashAlgorithm, Limits, read_named};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,40 +19,59 @@ use crate::environment::{EnvironmentEntry, ProvenanceEntry};
 use crate::revocations::RevocationList;
 use crate::roles::{Role, RoleEntry};
 use crate::rules::custom::Custom;
+use crate::schema::{NAME, TIME};
 use crate::signed::{people_who_signed, signatures_of};
 use crate::span::Span;
 use crate::trust::{Reader, TrustSection};
 use crate::yaml::{self, policy_fault};
 
-#[derive(Debug, Deserialize)]
+/// Which models may be deployed where.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[schemars(title = "Policy of Bulla")]
+pub(crate) struct Document {
     policy: Head,
+    /// What signatures are checked by. Nothing is trusted that is not named here.
     #[serde(default)]
     trust: TrustSection,
+    /// People, by the names of the roles that they have.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "pattern": NAME }))]
     roles: BTreeMap<String, RoleEntry>,
+    /// Who signs what, by names.
+    #[schemars(extend("propertyNames" = { "pattern": NAME }, "minProperties" = 1))]
     signing_authorities: BTreeMap<String, Authority>,
+    /// What each environment asks of a model, by names.
+    #[schemars(extend("propertyNames" = { "pattern": NAME }, "minProperties" = 1))]
     verification_policy: BTreeMap<String, EnvironmentEntry>,
     #[serde(default)]
     revocations: Option<RevocationsEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The policy itself.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Head {
+    /// Its name: versions of one name follow each other.
+    #[schemars(regex(pattern = NAME))]
     name: String,
+    /// Its version: never back.
     version: u64,
+    /// When it ends: a day, which begins at midnight UTC, or a point in time. Past that nothing is admitted by it.
+    #[schemars(regex(pattern = TIME))]
     expires: String,
     /// Roles whose signatures it needs, by people as many as each role's threshold.
     #[serde(default)]
     signed_by: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where it is said what was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RevocationsEntry {
+    /// The document: a path that begins where the policy lies.
     document: PathBuf,
+    /// The role whose people have to have signed it.
     signed_by: String,
     /// The longest ago that it may have been issued; a day, where nothing is said.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bulla::{Access, Existing, Printable};
-use bulla_policy::{Decision, ModelName, Outcome};
+use bulla_policy::{Decision, Finding, ModelName, Outcome};
 use bulla_registry::Answer;
 use clap::{Args, ValueHint};
 use serde::Serialize;
@@ -224,23 +224,24 @@ pub(crate) fn findings(
     decision: &Decision,
     all: bool,
 ) -> std::io::Result<()> {
-    for finding in &decision.findings {
-        let (mark, shown) = match finding.outcome {
-            Outcome::Met => ("met", all),
-            Outcome::Waived => ("waived", true),
-            Outcome::NotMet => ("NOT MET", true),
-        };
-        if !shown {
-            continue;
+    let shown = |one: &&Finding| all || one.outcome != Outcome::Met;
+    decision.findings.iter().filter(shown).try_for_each(|one| finding(out, one))
+}
+
+/// How a rule went.
+pub(crate) fn finding(out: &mut dyn std::io::Write, finding: &Finding) -> std::io::Result<()> {
+    let mark = match finding.outcome {
+        Outcome::Met => "met",
+        Outcome::Waived => "waived",
+        Outcome::NotMet => "NOT MET",
+    };
+    writeln!(out, "  {:<18} {mark:<8} {}", finding.rule, Printable(&finding.found))?;
+    if finding.outcome == Outcome::NotMet {
+        if let Some(expected) = &finding.expected {
+            writeln!(out, "  {:<18} expected {}", "", Printable(expected))?;
         }
-        writeln!(out, "  {:<18} {mark:<8} {}", finding.rule, Printable(&finding.found))?;
-        if finding.outcome == Outcome::NotMet {
-            if let Some(expected) = &finding.expected {
-                writeln!(out, "  {:<18} expected {}", "", Printable(expected))?;
-            }
-            if let Some(remedy) = &finding.remedy {
-                writeln!(out, "  {:<18} hint:    {}", "", Printable(remedy))?;
-            }
+        if let Some(remedy) = &finding.remedy {
+            writeln!(out, "  {:<18} hint:    {}", "", Printable(remedy))?;
         }
     }
     Ok(())

@@ -1,5 +1,8 @@
 //! `bulla policy`
 
+mod import;
+mod test;
+
 use std::path::PathBuf;
 
 use bulla::claims::append;
@@ -13,7 +16,7 @@ use crate::problem::{Outcome, Problem, Verdict};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
-/// Check, explain or sign a policy (docs/policy.md)
+/// Check, explain, test, describe, bring in or sign a policy (docs/policy.md)
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -24,6 +27,9 @@ pub(crate) struct Arguments {
 enum What {
     Check(CheckArguments),
     Explain(ExplainArguments),
+    Test(test::Arguments),
+    Schema(SchemaArguments),
+    Import(Box<import::Arguments>),
     Sign(Box<SignArguments>),
 }
 
@@ -45,6 +51,15 @@ struct ExplainArguments {
     file: PathBuf,
 }
 
+/// Print the JSON Schema of a policy, for editors
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla policy schema\n  bulla policy schema --revocations")]
+struct SchemaArguments {
+    /// That of its document of revocations
+    #[arg(long)]
+    revocations: bool,
+}
+
 /// Sign a policy, or a document that it names, and keep the signature beside it
 ///
 /// Each of several people adds a line to FILE.sigstore.jsonl. Where it is another document, as revocations.yaml, it is signed likewise.
@@ -62,6 +77,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     match &arguments.what {
         What::Check(arguments) => check(arguments, ui),
         What::Explain(arguments) => explain(arguments, ui),
+        What::Test(arguments) => test::run(arguments, ui),
+        What::Import(arguments) => import::run(arguments, ui),
+        What::Schema(arguments) => schema(arguments),
         What::Sign(arguments) => sign(arguments, ui),
     }
 }
@@ -130,6 +148,17 @@ fn explain(arguments: &ExplainArguments, ui: &Ui) -> Outcome {
     ui.result(&report, |out| {
         lines.iter().try_for_each(|line| writeln!(out, "{}", Printable(line)))
     })?;
+    Ok(Verdict::Yes)
+}
+
+/// A schema is JSON whoever asks.
+fn schema(arguments: &SchemaArguments) -> Outcome {
+    use std::io::Write as _;
+    let schema = match arguments.revocations {
+        true => bulla_policy::revocations_schema(),
+        false => bulla_policy::policy_schema(),
+    };
+    std::io::stdout().write_all(crate::ui::to_json(&schema)?.as_bytes())?;
     Ok(Verdict::Yes)
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod attacks;
+mod cases;
 mod claims;
 mod contents;
 mod custom;
@@ -11,5 +12,6 @@ mod origin;
 mod people;
 mod revoked;
 mod rotation;
+mod schema;
 mod signatures;
 mod world;

@@ -55,7 +55,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  bulla registry resign --policy policy.yaml --environment production --key signer.key --registry registry.toml";
+  bulla registry resign -p policy.yaml -e production --key signer.key --registry registry.toml";
 
 /// What became of one.
 #[derive(Serialize)]

@@ -26,7 +26,7 @@ pub(crate) struct PolicyArguments {
 }
 
 /// Who has to have signed it.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PinArguments {
     /// Take only a policy that this public key has signed; may be repeated [default: take the file as it is]
     #[arg(long, value_name = "KEY", help_heading = "The policy")]

@@ -229,6 +229,7 @@ fn every_example_runs_as_it_is_printed() {
         "registry list",
         "registry search",
         "registry show",
+        "policy simulate",
         "registry status",
         "registry quarantine",
         "registry resign",

@@ -313,3 +313,39 @@ fn alerts_come_until_they_arrive() {
     let status = company.json("registry status --registry registry.toml", 0);
     assert_eq!(status["status"]["alerts_waiting"], 2);
 }
+
+/// What a new version of the policy would change is told before it is signed; and nothing is written.
+#[test]
+fn a_policy_that_is_tried() {
+    let company = running();
+    let simulate = "policy simulate next.yaml --registry registry.toml";
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let entries = || {
+        let status = company.json("registry status --registry registry.toml", 0);
+        status["status"]["entries"].as_u64().unwrap()
+    };
+    let before = entries();
+    company.write("next.yaml", policy.as_bytes());
+    assert_eq!(company.json(simulate, 0)["decisions"]["same"], 1);
+    // Of any version, and signed or not.
+    let signed = policy.replace("version: 7", "version: 8, signed_by: [officers]");
+    company.write("next.yaml", signed.as_bytes());
+    company.yes(simulate);
+    company.write("next.yaml", policy.replace("at_least: 0.9", "at_least: 0.99").as_bytes());
+    let found = company.json(simulate, 1);
+    let changed = &found["decisions"]["changed"][0];
+    assert_eq!((&changed["before"], &changed["now"]), (&"admitted".into(), &"refused".into()));
+    let why = changed["why"].to_string();
+    assert!(why.contains("evaluations: accuracy is 0.93") && why.contains("approvals"), "{why}");
+    company.says("policy simulate next.yaml --environment none --registry registry.toml", 3);
+    company.yes("policy simulate next.yaml --environment audit --registry registry.toml");
+    company.write(
+        "next.yaml",
+        policy.replace("  production:\n    models", "  live:\n    models").as_bytes(),
+    );
+    assert!(company.says(simulate, 1).contains("no environment production"));
+    company.write("next.yaml", policy.as_bytes());
+    std::fs::rename(company.path("fraud-eu"), company.path("elsewhere")).unwrap();
+    assert!(company.says(simulate, 3).contains("none of the places"));
+    assert_eq!(entries(), before);
+}

@@ -1,6 +1,7 @@
 //! `bulla policy`
 
 mod import;
+mod simulate;
 mod test;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use crate::problem::{Outcome, Problem, Verdict};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
-/// Check, explain, test, describe, bring in or sign a policy (docs/policy.md)
+/// Check, explain, test, simulate, describe, bring in or sign a policy (docs/policy.md)
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -28,6 +29,7 @@ enum What {
     Check(CheckArguments),
     Explain(ExplainArguments),
     Test(test::Arguments),
+    Simulate(Box<simulate::Arguments>),
     Schema(SchemaArguments),
     Import(Box<import::Arguments>),
     Sign(Box<SignArguments>),
@@ -78,6 +80,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         What::Check(arguments) => check(arguments, ui),
         What::Explain(arguments) => explain(arguments, ui),
         What::Test(arguments) => test::run(arguments, ui),
+        What::Simulate(arguments) => simulate::run(arguments, ui),
         What::Import(arguments) => import::run(arguments, ui),
         What::Schema(arguments) => schema(arguments),
         What::Sign(arguments) => sign(arguments, ui),

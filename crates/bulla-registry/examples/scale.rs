@@ -54,7 +54,8 @@ fn of_model(n: u64, behind: u64) -> Vec<(Timestamp, Event, Vec<Vec<u8>>)> {
     let basis = Basis {
         keys: vec![digest(key)],
         // Every second one has a time.
-        times: (n % 2 == 0)
+        times: n
+            .is_multiple_of(2)
             .then(|| Vouched { at: at(n), clocks: vec![digest("tsa".into())] })
             .into_iter()
             .collect(),
@@ -70,7 +71,7 @@ fn of_model(n: u64, behind: u64) -> Vec<(Timestamp, Event, Vec<Vec<u8>>)> {
         (at(n), Event::ModelSeen(seen), vec![file]),
         (at(n), Event::SignatureSeen(signature), Vec::new()),
     ];
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         let released = Released {
             environment: "production".into(),
             name: format!("deployment {}", n / 20),
@@ -178,7 +179,7 @@ fn main() {
 
     let start = Instant::now();
     let told = |done: u64, of: u64, what: &str| {
-        if done % (of / 10).max(1) == 0 {
+        if done.is_multiple_of((of / 10).max(1)) {
             eprintln!("  {done} {what} after {:.0?}", start.elapsed());
         }
     };

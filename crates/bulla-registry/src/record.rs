@@ -405,7 +405,18 @@ impl Registry {
                 }
                 Event::QuarantineLifted(lifted.clone())
             }
-            Record::WithdrawDecisions(withdrawn) => Event::DecisionsWithdrawn(withdrawn.clone()),
+            Record::WithdrawDecisions(withdrawn) => {
+                for request in &withdrawn.requests {
+                    let sql = "SELECT 1 FROM decisions WHERE request = $1";
+                    if !self.is_there(work, sql, binds![request.as_str()]).await? {
+                        return Err(self.fault(
+                            format!("no request {request} was answered"),
+                            "nothing was written; check the request",
+                        ));
+                    }
+                }
+                Event::DecisionsWithdrawn(withdrawn.clone())
+            }
             Record::Resign(queued) => {
                 let sql = "SELECT signing_key FROM resign WHERE model = $1 AND state = 'pending'";
                 for row in work.rows(sql, binds![&queued.model.manifest]).await? {

@@ -149,6 +149,13 @@ fn shown(mut times: Vec<Duration>) -> String {
     format!("median {:.2?}, p99 {:.2?}, most {:.2?} of {}", of(50), of(99), of(100), times.len())
 }
 
+/// The most memory that this process has had.
+fn memory_used() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.unwrap_or("not known").trim().to_owned()
+}
+
 fn measure(count: u64, mut ask: impl FnMut(u64)) -> String {
     // Scattered over all: the 64-bit golden ratio.
     let scattered = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
@@ -197,6 +204,7 @@ fn main() {
         "{place}: {models} models, {decisions} decisions, {size} entries; filled in {:.1?}",
         start.elapsed()
     );
+    println!("  most memory while filling  {}", memory_used());
     registry.close();
     if let (Some(cluster), Place::Postgres(url)) = (&cluster, &place) {
         let start = Instant::now();

@@ -26,7 +26,8 @@ demo: tools
 	@echo "Building Bulla; the first time takes a minute or two." >&2
 	@$(CARGO) run --locked --quiet --package bulla-cli -- demo
 
-test: tools
+test:
+	@tools/install postgresql
 	$(CARGO) test --locked --workspace
 
 check: tools

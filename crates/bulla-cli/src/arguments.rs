@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Exception(Box<commands::approve::ExceptionArguments>),
     Release(Box<commands::attest::release::Arguments>),
     Policy(commands::policy::Arguments),
+    Registry(Box<commands::registry::Arguments>),
+    Revoke(Box<commands::revoke::Arguments>),
     Blob(commands::blob::Arguments),
     Key(commands::key::Arguments),
     Trust(commands::trust::Arguments),

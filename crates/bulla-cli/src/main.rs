@@ -4,9 +4,11 @@
 
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod arguments;
 mod chart;
 mod commands;
+mod deciding;
 mod files;
 mod inputs;
 mod keys;
@@ -15,6 +17,7 @@ mod making;
 mod policies;
 mod problem;
 mod rederive;
+mod registry;
 mod signing;
 mod trust;
 mod ui;
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Trust(arguments) => ("trust", commands::trust::run(arguments, &ui)),
         Command::Log(arguments) => ("log", commands::log::run(arguments, &ui)),
         Command::Authority(arguments) => ("authority", commands::authority::run(arguments, &ui)),
+        Command::Registry(arguments) => ("registry", commands::registry::run(arguments, &ui)),
+        Command::Revoke(arguments) => ("revoke", commands::revoke::run(arguments, &ui)),
         Command::Demo(arguments) => ("demo", commands::demo::run(arguments, &ui)),
         Command::Completions(arguments) => {
             ("completions", commands::completions::run(arguments, &ui))

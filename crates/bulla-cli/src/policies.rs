@@ -8,7 +8,8 @@ use clap::{Args, ValueHint};
 use jiff::Timestamp;
 
 use crate::keys::KeyReference;
-use crate::problem::{Problem, Verdict};
+use crate::problem::Problem;
+use crate::registry::Opened;
 
 /// The flags that name a policy.
 #[derive(Debug, Args)]
@@ -21,11 +22,11 @@ pub(crate) struct PolicyArguments {
     #[arg(long, short, value_name = "NAME")]
     pub(crate) environment: String,
     #[command(flatten)]
-    pin: PinArguments,
+    pub(crate) pin: PinArguments,
 }
 
 /// Who has to have signed it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PinArguments {
     /// Take only a policy that this public key has signed; may be repeated [default: take the file as it is]
     #[arg(long, value_name = "KEY", help_heading = "The policy")]
@@ -36,42 +37,33 @@ pub(crate) struct PinArguments {
 }
 
 impl PinArguments {
-    /// Reads a policy, signed by whom the flags say, and by whom it says itself.
-    pub(crate) fn read(
-        &self,
-        path: &std::path::Path,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Result<Policy, Problem> {
-        let (policy, bytes) = Policy::read(path, limits)?;
-        let mut wrong = Vec::new();
-        if !self.policy_key.is_empty() {
-            let keys = self.policy_key.iter().map(|key| key.public_key(limits));
-            let keys = keys.collect::<Result<Vec<_>, _>>()?;
-            let role = Role::of_keys(keys, self.policy_threshold.unwrap_or(self.policy_key.len()))?;
-            wrong.extend(policy.check_signed_by(&bytes, &role, now, limits)?.err());
+    /// Those who have to have signed it, if anybody was named.
+    fn role(&self, limits: &Limits) -> Result<Option<Role>, Problem> {
+        if self.policy_key.is_empty() {
+            return Ok(None);
         }
-        wrong.extend(policy.check_signatures(&bytes, now, limits)?.err().unwrap_or_default());
-        if wrong.is_empty() {
-            return Ok(policy);
-        }
-        Err(Problem::Reasons {
-            what: path.display().to_string(),
-            verdict: Verdict::No,
-            reasons: wrong.into_iter().map(|why| ("policy-not-signed", why)).collect(),
-            hints: vec![format!(
-                "get the policy again with its signatures; to sign it: 'bulla policy sign {}'",
-                Printable(&path.to_string_lossy())
-            )],
-        })
+        let keys = self.policy_key.iter().map(|key| key.public_key(limits));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Role::of_keys(keys, self.policy_threshold.unwrap_or(self.policy_key.len()))?))
     }
 }
 
 impl PolicyArguments {
-    /// The policy in use, with everything that was withdrawn.
-    pub(crate) fn gate(&self, now: Timestamp, limits: &Limits) -> Result<Gate, Problem> {
-        let policy = self.pin.read(&self.policy, now, limits)?;
-        let gate = Gate::open(policy, &RevocationList::default(), now, limits)?;
+    /// The policy in use, with everything that was withdrawn, there and in the registry.
+    pub(crate) fn gate(
+        &self,
+        registry: Option<&Opened>,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Gate, Problem> {
+        let policy = Policy::read(&self.policy, limits)?;
+        let pins = self.pin.role(limits)?;
+        let known = match registry {
+            Some(opened) => opened.revocations(now)?,
+            None => RevocationList::default(),
+        };
+        let gate = Gate::open(policy, pins.as_ref(), &known, now, limits)
+            .map_err(|failure| Problem::about(self.policy.display().to_string(), failure))?;
         self.environment(&gate)?;
         Ok(gate)
     }

@@ -300,6 +300,26 @@ impl Ui {
         if self.quiet { Ok(()) } else { notes(&mut err, &decision.notes) }
     }
 
+    /// Writes how one of several tests went: what is not as expected, and more about it, to standard error.
+    pub(crate) fn case(
+        &self,
+        passed: bool,
+        word: &str,
+        name: &str,
+        more: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match passed {
+            _ if self.json => Ok(()),
+            true if self.quiet => Ok(()),
+            true => writeln!(anstream::stdout(), "{GREEN}{word}{GREEN:#}: {name}"),
+            false => {
+                let mut err = anstream::stderr().lock();
+                writeln!(err, "{RED}{word}{RED:#}: {name}")?;
+                more(&mut err)
+            }
+        }
+    }
+
     /// What there is to say of a policy.
     pub(crate) fn concerns(
         &self,

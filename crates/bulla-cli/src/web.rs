@@ -1,4 +1,4 @@
-//! The web, as far as the program reads it: the only file that does.
+//! The web, as far as the program uses it: the only file that makes clients.
 
 use std::io::{self, Read as _};
 use std::time::Duration;
@@ -28,12 +28,7 @@ impl WebLog {
     }
 
     pub(crate) fn open(url: &str) -> Result<Self, StorageError> {
-        let client = Client::builder()
-            .timeout(PATIENCE)
-            .redirect(Policy::limited(REDIRECTS))
-            .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| failed(url, &error))?;
+        let client = built(Policy::limited(REDIRECTS)).map_err(|error| failed(url, &error))?;
         Ok(Self { client, prefix: format!("{}/", url.trim_end_matches('/')) })
     }
 }
@@ -61,13 +56,30 @@ impl TileReader for WebLog {
     }
 }
 
+/// A client for what is posted: it goes where it was sent, and nowhere else.
+pub(crate) fn client() -> Result<Client, reqwest::Error> {
+    built(Policy::none())
+}
+
+fn built(redirects: Policy) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .timeout(PATIENCE)
+        .redirect(redirects)
+        .user_agent(concat!("bulla/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
 /// In words: the innermost cause says most.
-fn failed(url: &str, error: &reqwest::Error) -> StorageError {
+pub(crate) fn words(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
+    if error.is_timeout() { "it took too long".to_owned() } else { cause.to_string() }
+}
+
+fn failed(url: &str, error: &reqwest::Error) -> StorageError {
     let kind = if error.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
-    let text = if error.is_timeout() { "it took too long".to_owned() } else { cause.to_string() };
+    let text = words(error);
     StorageError::new("read", url, &io::Error::new(kind, text))
 }

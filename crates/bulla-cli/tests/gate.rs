@@ -1,117 +1,9 @@
 //! The gate through the program: a policy, its people, a model; what admits it, and what does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod company;
 
-use serde_json::Value;
-
-struct Company(tempfile::TempDir);
-
-impl Company {
-    fn new() -> Self {
-        let company = Self(tempfile::tempdir().unwrap());
-        let mut keys = std::collections::BTreeMap::new();
-        for id in ["prod", "ana", "ben", "eva", "gate", "stranger"] {
-            company.yes(&format!("key generate --no-password --output {id}.key"));
-            let shown = company.json(&format!("key show {id}.pub"), 0);
-            let fingerprint = shown["fingerprint"].as_str().unwrap().to_owned();
-            keys.insert(id, format!("{{ public_key: {id}.pub, fingerprint: \"{fingerprint}\" }}"));
-        }
-        let person = |id: &str| format!("{{ id: {id}, keys: [{}] }}", keys[id]);
-        let policy = format!(
-            r#"policy: {{ name: company-models, version: 7, expires: 2099-06-01 }}
-roles:
-  managers: {{ people: [{}, {}] }}
-  officers: {{ people: [{}] }}
-signing_authorities:
-  production:
-    type: key
-    may_sign: [oms, release, evaluation, provenance]
-    keys: [{}]
-    approvals: {{ required: 2, from: managers }}
-verification_policy:
-  production:
-    models: ["fraud-*"]
-    accepted_authorities: [production]
-    formats: [safetensors, json]
-    evaluations: [{{ metric: accuracy, at_least: 0.9, signed_by: [production] }}]
-    exceptions: {{ from: officers }}
-  audit:
-    mode: audit
-    accepted_authorities: [production]
-    require_provenance: true
-"#,
-            person("ana"),
-            person("ben"),
-            person("eva"),
-            keys["prod"]
-        );
-        company.write("policy.yaml", policy.as_bytes());
-        company.write("fraud-eu/config.json", b"{}");
-        company.write("fraud-eu/model.safetensors", b"weights");
-        company.yes("sign fraud-eu --key prod.key");
-        company
-    }
-
-    /// With everything that production asks for.
-    fn ready() -> Self {
-        let company = Self::new();
-        for by in ["ana", "ben"] {
-            company.yes(&format!("approve fraud-eu {PRODUCTION} --key {by}.key"));
-        }
-        company.yes("attest evaluation fraud-eu --metric accuracy=0.93 --key prod.key");
-        company
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        std::fs::write(self.path(name), bytes).unwrap();
-    }
-
-    fn output(&self, line: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_bulla"))
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("BULLA_PASSWORD")
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn says(&self, line: &str, code: i32) -> String {
-        let output = self.output(line);
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
-        said
-    }
-
-    #[track_caller]
-    fn yes(&self, line: &str) -> String {
-        self.says(line, 0)
-    }
-
-    #[track_caller]
-    fn json(&self, line: &str, code: i32) -> Value {
-        let output = self.output(&format!("{line} --json"));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{line}: {e}: {said}"))
-    }
-}
-
-const PRODUCTION: &str = "--policy policy.yaml --environment production";
-
-fn rules(decision: &Value, outcome: &str) -> Vec<String> {
-    let findings = decision["findings"].as_array().unwrap().iter();
-    let of = findings.filter(|finding| finding["outcome"] == outcome);
-    of.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
-}
+use company::{Company, PRODUCTION, rules};
 
 #[test]
 fn a_model_is_admitted_when_everybody_has_agreed() {
@@ -155,6 +47,62 @@ fn tampered_unsigned_and_unknown() {
     assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["signature"]);
     std::fs::remove_file(company.path("fraud-eu/model.sig")).unwrap();
     assert_eq!(rules(&company.json(&admit, 1), "not-met"), ["signature"]);
+}
+
+/// `verify --policy` is the same gate; nothing that weakens a check goes with it.
+#[test]
+fn verify_by_a_policy() {
+    let company = Company::ready();
+    let verify = format!("verify fraud-eu {PRODUCTION}");
+    assert!(company.yes(&verify).contains("admitted: fraud-eu for production"));
+    assert_eq!(company.json(&verify, 0)["command"], "verify");
+    for flag in [
+        "--key prod.pub",
+        "--ignore x",
+        "--ignore-unsigned-files",
+        "--only config.json",
+        "--partition 0/2",
+        "--signature fraud-eu/model.sig",
+    ] {
+        let said = company.says(&format!("{verify} {flag}"), 2);
+        assert!(said.contains("cannot be used with"), "{flag}: {said}");
+    }
+    company.says("verify fraud-eu --policy policy.yaml", 2);
+    company.says(&format!("verify fraud-eu nothing {PRODUCTION}"), 3);
+    company.write("fraud-eu/model.safetensors", b"Weights");
+    assert!(company.says(&verify, 1).contains("integrity          NOT MET"));
+    company.says(&format!("verify nothing fraud-eu {PRODUCTION}"), 1);
+}
+
+/// A new key: both count for the overlap; the policy is edited where it has to be.
+#[test]
+fn a_key_that_is_rotated() {
+    let company = Company::ready();
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let rotate = "key rotate gate.pub --policy policy.yaml --authority production";
+    let said = company.says(rotate, 3);
+    assert!(said.contains("does not say for how long both keys count"), "{said}");
+    company.write("policy.yaml", format!("# ours\n{policy}").as_bytes());
+    let rotated = company.json(&format!("{rotate} --overlap 30d --id next"), 0);
+    assert_eq!(rotated["version"], 8);
+    let text = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    assert!(text.starts_with("# ours\npolicy: { name: company-models, version: 8,"), "{text}");
+    assert!(text.contains("{ id: \"next\", public_key: \"gate.pub\", fingerprint: "), "{text}");
+    let admit = format!("admit fraud-eu {PRODUCTION}");
+    company.yes(&admit);
+    company.yes("sign fraud-eu --key gate.key");
+    company.yes(&admit);
+    // Two count now: which of them goes?
+    let said = company.says(&format!("{} --overlap 30d", rotate.replace("gate", "eva")), 2);
+    assert!(said.contains("has 2 keys that count now"), "{said}");
+    let said = company.says(&format!("{rotate} --overlap 30d --old next"), 3);
+    assert!(said.contains("is there already"), "{said}");
+    company.says(&format!("{rotate} --overlap 30d --authority nobody"), 2);
+    company.write("mine.txt", b"x");
+    let elsewhere = "key rotate eva.pub --policy policy.yaml --authority production --old next";
+    company.says(&format!("{elsewhere} --overlap 1d --output mine.txt"), 2);
+    company.yes(&format!("{elsewhere} --overlap 1d --output other.yaml"));
+    assert_eq!(std::fs::read_to_string(company.path("policy.yaml")).unwrap(), text);
 }
 
 /// What could not be checked is no decision.
@@ -226,11 +174,25 @@ fn verdicts_of_the_gate() {
     assert_eq!(yes["predicate"]["bulla_environment"], "production");
     let policy = bulla::Digest::sha256(&std::fs::read(company.path("policy.yaml")).unwrap());
     assert_eq!(yes["predicate"]["policy"]["digest"]["sha256"], policy.to_hex());
-    // A "no" is signed, too, about the model that was signed.
+    // A "no" is signed, too: about the signature, for whoever changes a copy of a good model must not make a verdict about that.
     company.write("fraud-eu/model.safetensors", b"Weights");
     let no = verdict(1);
+    let signature = std::fs::read(company.path("fraud-eu/model.sig")).unwrap();
+    let signature_digest = bulla::Digest::sha256(&signature).to_hex();
+    assert_eq!(no["subject"][0]["digest"], serde_json::json!({ "sha256": signature_digest }));
     assert_eq!(no["predicate"]["verificationResult"], "FAILED");
     assert_eq!(no["predicate"]["verifiedLevels"].as_array().unwrap().len(), 0);
+    std::fs::remove_file(company.path("fraud-eu/model.sig")).unwrap();
+    let unsigned = verdict(1);
+    assert_eq!(unsigned["predicate"]["verificationResult"], "FAILED");
+    let about = unsigned["predicate"]["resourceUri"].as_str().unwrap();
+    assert!(about.starts_with("urn:bulla:decision:sha256:"), "{about}");
+    // What is right and not enough is about the model.
+    company.write("fraud-eu/model.sig", &signature);
+    company.write("fraud-eu/model.safetensors", b"weights");
+    std::fs::remove_file(company.path("fraud-eu/claims.jsonl")).unwrap();
+    let no = verdict(1);
+    assert_eq!(no["predicate"]["verificationResult"], "FAILED");
     assert_eq!(no["subject"], yes["subject"]);
     company.write("mine.txt", b"x");
     let said = company.says(&admit.replace("verdict.json", "mine.txt"), 2);

@@ -11,6 +11,7 @@ fn bulla(folder: &Path, arguments: &str) -> (Option<i32>, String) {
         .args(arguments.split_whitespace())
         .current_dir(folder)
         .env_remove("COSIGN_PASSWORD")
+        .env_remove("BULLA_REGISTRY")
         .env("BULLA_PASSWORD", "secret")
         .env("BULLA_NEW_PASSWORD", "secret")
         .env("SIGSTORE_ID_TOKEN", "not a token")
@@ -162,6 +163,10 @@ fn prepare_policy(folder: &Path) {
         "policy: {{ name: company, version: 1, expires: 2099-01-01 }}\nroles:\n  officers: {{ people: [{{ id: eva, keys: [{key}] }}] }}\nsigning_authorities:\n  team: {{ type: key, may_sign: [oms], keys: [{key}] }}\nverification_policy:\n  production: {{ accepted_authorities: [team], exceptions: {{ from: officers }} }}\n  staging: {{ accepted_authorities: [team] }}\n"
     );
     std::fs::write(folder.join("policy.yaml"), policy).unwrap();
+    let cases = "cases:\n  - { name: the signed model, model: fraud-eu, environment: staging, expect: admitted }\n";
+    std::fs::write(folder.join("policy.tests.yaml"), cases).unwrap();
+    let certificates = "certificate_policy:\n  version: '1.0'\n  signing_authorities:\n    team: { type: key-based, key_storage: HSM, authorized_signers: [ci@corp.com] }\n  verification_policy:\n    production_deployment: { accepted_authorities: [team] }\n";
+    std::fs::write(folder.join("certs.yaml"), certificates).unwrap();
     bulla_testkit::models::write(folder, &[("fraud-eu/weights.bin", &[1; 1000])]);
     let (code, said) = bulla(folder, "sign fraud-eu --key signer.key");
     assert_eq!(code, Some(0), "{said}");
@@ -192,6 +197,7 @@ fn every_example_runs_as_it_is_printed() {
     prepare_lineage(folder.path());
     prepare_policy(folder.path());
     let commands = [
+        "registry init",
         "verify",
         "sign",
         "digest",
@@ -210,15 +216,38 @@ fn every_example_runs_as_it_is_printed() {
         "lineage",
         "policy check",
         "policy explain",
+        "policy test",
+        "policy schema",
+        "policy import",
         "policy sign",
         "approve",
         "exception",
         "release",
         "admit",
+        "registry release",
+        "registry add",
+        "registry list",
+        "registry search",
+        "registry show",
+        "policy simulate",
+        "registry status",
+        "registry quarantine",
+        "registry resign",
+        "registry alerts",
+        "registry rollback",
+        "registry audit",
+        "registry export",
+        "registry import",
+        "registry migrate",
+        "revoke key",
+        "revoke identity",
+        "revoke authority",
+        "revoke model",
         "key generate",
         "key show",
         "key encrypt",
         "key decrypt",
+        "key rotate",
         "blob sign",
         "blob verify",
         "trust update",
@@ -235,6 +264,13 @@ fn every_example_runs_as_it_is_printed() {
     ];
     let mut count = 0;
     for command in commands {
+        if command == "registry import" {
+            // Another place, on a machine that has seen nothing of it yet.
+            let config = std::fs::read_to_string(folder.path().join("registry.toml")).unwrap();
+            let config =
+                config.replace("registry.db", "restored.db").replace("registry.mark", "new");
+            std::fs::write(folder.path().join("restored.toml"), config).unwrap();
+        }
         for example in examples(command) {
             let (code, said) = match command {
                 "authority serve" => until_ready(folder.path(), &example),
@@ -285,6 +321,8 @@ fn every_command_is_listed() {
             "exception",
             "release",
             "policy",
+            "registry",
+            "revoke",
             "blob",
             "key",
             "trust",

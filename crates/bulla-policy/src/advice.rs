@@ -157,6 +157,12 @@ impl Policy {
                 "add provenance to what an authority may sign",
             ));
         }
+        if entry.require_provenance && environment.lineage.no_parents_signed_by.is_empty() {
+            all.push(Concern::warning(
+                format!("{name}: nobody may say that a model has no parents: none that was trained from nothing is admitted"),
+                "name who may under lineage.no_parents_signed_by",
+            ));
+        }
         if entry.max_signature_age_days.is_some() && !entry.require_release {
             all.push(Concern::warning(
                 format!("{name}: max_signature_age_days asks how old a signature is, which a bare key does not say"),

@@ -6,15 +6,18 @@ use bulla::jiff::Timestamp;
 use bulla::party::{MaySign, Party};
 use bulla::text::{glob, time};
 use bulla::{ClaimRule, Digest, Fault, IdentityRule, PublicKey, SignerName, Trust};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::schema::{self, FINGERPRINT, TIME};
 use crate::span::Span;
 use crate::trust::{Anchors, Reader};
 
 /// Somebody who signs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Authority {
+    /// By what it is known.
     #[serde(rename = "type")]
     kind: Kind,
     /// Where each of its keys has to be kept, as its record says.
@@ -23,14 +26,17 @@ pub(crate) struct Authority {
     /// Of which algorithm each of its keys has to be.
     #[serde(default)]
     pub(crate) key_algorithm: Option<String>,
+    /// How often its keys are replaced.
     #[serde(default)]
     pub(crate) rotation: Option<Rotation>,
     /// How many people have to agree to what it signed.
     #[serde(default)]
     pub(crate) approvals: Option<ApprovalsEntry>,
-    /// What all of its keys or identities may sign.
+    /// What all of its keys or identities may sign: models (`oms`), statements by their names, or any predicate type.
     #[serde(default)]
+    #[schemars(schema_with = "schema::may_sign")]
     may_sign: Vec<String>,
+    /// For keys: them.
     #[serde(default)]
     keys: Vec<Key>,
     /// For certificates: names of certificate authorities, else all that are listed.
@@ -39,17 +45,19 @@ pub(crate) struct Authority {
     /// For certificates: whom they are for. For keys: who may hold one.
     #[serde(default)]
     authorized_signers: Vec<String>,
+    /// For identities: who vouches for them, a URL.
     #[serde(default)]
     identity_provider: Option<String>,
+    /// For identities: patterns of them. `*` crosses neither `@` nor `/`.
     #[serde(default)]
     allowed_identities: Vec<String>,
-    /// For identities: what their certificates must say of the run.
+    /// For identities: what their certificates must say of the run, NAME=VALUE.
     #[serde(default)]
     require_claims: Vec<String>,
 }
 
 /// Where a key is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Storage {
     /// In a file.
@@ -63,7 +71,7 @@ pub enum Storage {
 }
 
 /// How often keys are replaced.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotation {
     /// After how long each key is replaced.
@@ -73,51 +81,70 @@ pub(crate) struct Rotation {
 }
 
 /// Who has to agree.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalsEntry {
+    /// How many people. Whoever signed the model is none of them.
+    #[schemars(range(min = 1))]
     pub(crate) required: usize,
-    /// A role.
+    /// Of which role.
     pub(crate) from: String,
     /// The longest that an approval counts, whatever it says itself.
     #[serde(default)]
     pub(crate) valid_for: Option<Span>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// By what an authority is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
+    /// By keys.
     Key,
+    /// By certificates that lead to a certificate authority.
     Certificate,
+    /// By identities, in certificates of a Sigstore instance.
     Keyless,
 }
 
 /// A public key: PEM, or a path with the fingerprint of what is there.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
+    /// What it is called.
     #[serde(default)]
     id: Option<String>,
+    /// The key in PEM; or the path of a file with it, which begins where the document lies.
     public_key: String,
+    /// SHA-256 of the key. A key in another file needs it.
     #[serde(default)]
+    #[schemars(regex(pattern = FINGERPRINT))]
     fingerprint: Option<String>,
+    /// Where it is kept.
     #[serde(default)]
     storage: Option<Storage>,
     /// Who holds it: a person or a machine.
     #[serde(default)]
     signer: Option<String>,
+    /// When its signatures count.
     #[serde(default)]
     valid: Option<Valid>,
+    /// What it may sign, if that is not what all keys of the authority may.
     #[serde(default)]
+    #[schemars(schema_with = "schema::may_sign")]
     may_sign: Option<Vec<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// When signatures count.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Valid {
+    /// From then on.
     #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
     from: Option<String>,
+    /// Before then.
     #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
     until: Option<String>,
 }
 
@@ -353,6 +380,25 @@ impl Authority {
             signer: key.signer.clone(),
             valid,
         })
+    }
+}
+
+impl Storage {
+    /// Its word in documents.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Vault => "vault",
+            Self::Kms => "kms",
+            Self::Hsm => "hsm",
+        }
+    }
+
+    /// What a word in documents stands for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::File, Self::Vault, Self::Kms, Self::Hsm].into_iter().find(|one| one.word() == word)
     }
 }
 

@@ -6,50 +6,73 @@ use bulla::jiff::SignedDuration;
 use bulla::lineage::{Builder, Level, Rules, Unverified, Verifier};
 use bulla::party::Party;
 use bulla::{Digest, HashAlgorithm};
+use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::schema;
 
 /// The deepest chain that can be asked for.
 const MAX_DEPTH: usize = 64;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+/// Whether something is let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Permission {
+    /// It is not.
     #[default]
     Deny,
+    /// It is.
     Allow,
 }
 
-#[derive(Debug, Deserialize)]
+/// Who speaks for a builder.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BuilderEntry {
+    /// The builder, as provenances name it: a URI.
+    #[schemars(regex(pattern = ":"))]
     id: String,
+    /// The authority that signs for it.
     signer: String,
+    /// The highest build level that it is believed to reach.
+    #[schemars(schema_with = "schema::level")]
     max_level: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// How far a chain of ancestors is believed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LineageEntry {
+    /// How many generations there may be.
     #[serde(default)]
+    #[schemars(range(max = MAX_DEPTH))]
     max_depth: Option<usize>,
+    /// Whether there may be ancestors of which nothing is proved.
     #[serde(default)]
     unverified_parents: Permission,
+    /// Authorities that may say that a model has no parents.
     #[serde(default)]
     no_parents_signed_by: Vec<String>,
+    /// Gates whose verdicts stand for an ancestor.
     #[serde(default)]
     verifiers: Vec<VerifierEntry>,
+    /// For which environment their verdicts have to be; any, if this is missing.
     #[serde(default)]
     environment: Option<String>,
+    /// How old their verdicts may be.
     #[serde(default)]
     max_verdict_age_days: Option<u32>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A gate whose verdicts stand for an ancestor.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VerifierEntry {
+    /// The gate, as its verdicts name it.
     id: String,
+    /// The authority that signs for it.
     signer: String,
-    /// Of the trust files or policies by which it may have decided.
+    /// SHA-256 of the trust files or policies by which it may have decided; any, if there is none.
     #[serde(default)]
     policy_sha256: Vec<String>,
 }

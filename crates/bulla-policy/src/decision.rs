@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulla::jiff::{SignedDuration, Timestamp};
-use bulla::lineage::resource_uri;
+use bulla::lineage::{Stated, resource_uri};
 use bulla::report::SignedByReport;
-use bulla::statement::descriptor::DigestSet;
+use bulla::statement::descriptor::{DigestSet, ResourceDescriptor};
 use bulla::statement::verdict::{Reference, Verdict, VerificationResult, Verifier};
-use bulla::{Digest, ModelDigests};
+use bulla::{Digest, Fault, ModelDigests, Predicate, SignedBy, Statement, TrustedTime};
 use serde::{Serialize, Serializer};
 
 use crate::environment::Mode;
+use crate::rules::custom;
 
 /// How long a verdict counts where the environment does not say.
 const VERDICT_HOURS: i64 = 30 * 24;
@@ -33,6 +34,9 @@ pub struct Decision {
     /// The model.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "digests")]
     pub digests: Option<ModelDigests>,
+    /// SHA-256 of the signature file that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "one")]
+    pub signature: Option<Digest>,
     /// Who signed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<SignedByReport>,
@@ -53,9 +57,62 @@ pub struct Decision {
     pub level: String,
     /// How many of its ancestors reach which level.
     pub dependency_levels: BTreeMap<String, u64>,
+    /// Bytes of all its files.
+    #[serde(skip)]
+    pub size: u64,
+    /// SHA-256 of each of its files, where they were measured so.
+    #[serde(skip)]
+    pub files: Vec<Digest>,
+    /// The signature and the statements about the model, with what each rests on: for whoever has to find them again when that is
+    /// withdrawn.
+    #[serde(skip)]
+    pub sightings: Vec<Sighting>,
     /// How long a verdict about it counts.
     #[serde(skip)]
     pub valid_for: SignedDuration,
+}
+
+/// A signature, or a signed statement, of somebody whom the policy names.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Sighting {
+    /// SHA-256 of the signature file, or of the statement's payload.
+    pub what: Digest,
+    /// The statement's predicate type; `None` for the signature of the model.
+    pub predicate_type: Option<String>,
+    /// What policies call it: `provenance`, `approval`, …; `oms` for the signature of the model.
+    pub role: String,
+    /// The parties that stand for it.
+    pub parties: BTreeSet<String>,
+    /// Who signed.
+    pub signed_by: SignedBy,
+    /// Times by which it existed.
+    pub times: Vec<TrustedTime>,
+    /// For provenance: what the model was made from.
+    pub parents: Vec<ModelDigests>,
+}
+
+impl Sighting {
+    pub(crate) fn of(stated: &Stated) -> Self {
+        let claim = &stated.claim;
+        let predicate = &claim.value().statement.predicate;
+        let parents = match predicate {
+            Predicate::Provenance(provenance) => {
+                let inputs = provenance.build_definition.resolved_dependencies.iter();
+                inputs.filter_map(|input| ModelDigests::read(input).ok()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            what: claim.value().payload,
+            predicate_type: Some(predicate.predicate_type().to_owned()),
+            role: predicate.name().to_owned(),
+            parties: stated.parties.clone(),
+            signed_by: claim.signed_by().clone(),
+            times: claim.times().to_vec(),
+            parents,
+        }
+    }
 }
 
 /// A policy by its name.
@@ -145,19 +202,59 @@ impl Finding {
 }
 
 impl Decision {
-    /// As a verification summary, for a verifier to sign. Nothing, if no signature that counts says which model it is.
+    /// As a verification summary (VSA), for a verifier to sign: "no" as well as "yes".
+    ///
+    /// It is about the model, where its files were seen to be what was signed. Else it is about the signature file that lay there; or, if
+    /// there was none, about this decision: a "no" about the digests that a signature names would be one about the good model, for
+    /// everybody who cares to change a copy of it.
+    ///
+    /// # Errors
+    /// [`Fault::Bug`] if the decision cannot be written.
+    pub fn statement(&self, verifier: &str, policy_uri: &str) -> Result<Statement, Fault> {
+        let sha256 = |digest: Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
+        let other = |name: String, digest| ResourceDescriptor {
+            name,
+            digest: sha256(digest),
+            ..ResourceDescriptor::default()
+        };
+        let (subject, resource_uri) = match (&self.digests, self.signature) {
+            (Some(model), _) => (model.descriptor(&self.name, None), resource_uri(model)),
+            (None, Some(signature)) => (
+                other(format!("signature of {}", self.name), signature),
+                format!("urn:bulla:signature:sha256:{}", signature.to_hex()),
+            ),
+            (None, None) => {
+                let written = serde_json::to_vec(self);
+                let written =
+                    written.map_err(|_| Fault::Bug { what: "a decision cannot be written" })?;
+                let digest = Digest::sha256(&written);
+                (
+                    other(format!("decision about {}", self.name), digest),
+                    format!("urn:bulla:decision:sha256:{}", digest.to_hex()),
+                )
+            }
+        };
+        let verdict = self.verdict(verifier, policy_uri, resource_uri);
+        Ok(Statement::about(subject, Predicate::Verdict(Box::new(verdict))))
+    }
+
+    /// Until when it counts.
     #[must_use]
-    pub fn verdict(&self, verifier: &str, policy_uri: &str) -> Option<Verdict> {
-        let digests = self.digests?;
-        let sha256 = |digest: &Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
+    pub fn expires(&self) -> Option<Timestamp> {
         let valid_for = match self.valid_for > SignedDuration::ZERO {
             true => self.valid_for,
             false => SignedDuration::from_hours(VERDICT_HOURS),
         };
-        Some(Verdict {
-            verifier: Verifier { id: verifier.to_owned(), version: BTreeMap::new() },
+        self.at.checked_add(valid_for).ok()
+    }
+
+    fn verdict(&self, verifier: &str, policy_uri: &str, resource_uri: String) -> Verdict {
+        let sha256 = |digest: &Digest| DigestSet::from([("sha256".to_owned(), digest.to_hex())]);
+        let version = BTreeMap::from([("bulla".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+        Verdict {
+            verifier: Verifier { id: verifier.to_owned(), version },
             time_verified: self.at,
-            resource_uri: resource_uri(&digests),
+            resource_uri,
             policy: Reference { uri: policy_uri.to_owned(), digest: sha256(&self.policy.digest) },
             input_attestations: self
                 .evidence
@@ -172,8 +269,25 @@ impl Decision {
             dependency_levels: self.dependency_levels.clone(),
             slsa_version: Some("1.1".to_owned()),
             environment: Some(self.environment.clone()),
-            expires_on: self.at.checked_add(valid_for).ok(),
-        })
+            expires_on: self.expires(),
+        }
+    }
+
+    /// What decided it: the signature and the statements that some rule was met by. With rules of one's own it is everything that was seen, for
+    /// these may ask about all of it.
+    #[must_use]
+    pub fn decided_by(&self) -> Vec<Digest> {
+        let own = self.findings.iter().any(|finding| finding.rule.starts_with(custom::PREFIX));
+        let named: BTreeSet<&str> = self
+            .findings
+            .iter()
+            .flat_map(|finding| &finding.evidence)
+            .map(String::as_str)
+            .collect();
+        let all = self.sightings.iter().map(|one| one.what);
+        let counts =
+            |what: &Digest| own || named.contains(format!("sha256:{}", what.to_hex()).as_str());
+        all.filter(counts).collect()
     }
 
     /// The rules that are in the way.
@@ -202,6 +316,13 @@ fn digests<S: Serializer>(digests: &Option<ModelDigests>, s: S) -> Result<S::Ok,
 
 fn sha256<S: Serializer>(digest: &Digest, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(&format_args!("sha256:{}", digest.to_hex()))
+}
+
+fn one<S: Serializer>(digest: &Option<Digest>, s: S) -> Result<S::Ok, S::Error> {
+    match digest {
+        Some(digest) => sha256(digest, s),
+        None => s.serialize_none(),
+    }
 }
 
 fn each<S: Serializer>(all: &BTreeSet<Digest>, s: S) -> Result<S::Ok, S::Error> {

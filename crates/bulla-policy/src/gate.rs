@@ -16,13 +16,14 @@ use bulla::model::ModelSource;
 use bulla::party::{Party, authenticate};
 use bulla::{
     Authenticated, Digest, Failure, Fault, Limits, Manifest, ModelDigests, OmsClaim, Reason,
-    Refusal, UnverifiedBundle, VerifiedModel, Work,
+    Recipe, Refusal, TrustedTime, UnverifiedBundle, VerifiedModel, Work,
 };
 
-use crate::decision::{Decision, Finding, PolicyReference};
+use crate::decision::{Decision, Finding, PolicyReference, Sighting};
 use crate::environment::Mode;
 use crate::policy::{Environment, Policy};
 use crate::revocations::{ModelName, RevocationList};
+use crate::roles::Role;
 use crate::rules;
 
 /// What is asked.
@@ -56,12 +57,41 @@ pub struct Memory {
     pub quarantined: Option<String>,
     /// When this very signature was first seen.
     pub first_seen: Option<Timestamp>,
+    /// From when approvals count: those from before something happened to the model do not.
+    pub approvals_since: Option<Timestamp>,
     /// The highest sequence that was released under this name in this environment.
     pub sequence: Option<u64>,
     /// When the last decision was made.
     pub last_decision: Option<Timestamp>,
     /// Version and digest of the policy of this name that was used last.
     pub policy: Option<(u64, Digest)>,
+    /// Version and digest of the policy's document of revocations that was used last.
+    pub revocations: Option<(u64, Digest)>,
+}
+
+/// Where it is remembered from.
+pub trait Recall {
+    /// What is remembered. It is asked once before anything is read, with nothing that was seen, and once when it is known what is there.
+    ///
+    /// # Errors
+    /// A [`Fault`] when it cannot be told: then nothing is decided.
+    fn recall(&self, seen: Seen) -> Result<Memory, Fault>;
+}
+
+/// What is seen of a model.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen {
+    /// SHA-256 of its signature file, of somebody whom the policy names for models.
+    pub signature: Option<Digest>,
+    /// The model, by its signature; or as it was measured.
+    pub digests: Option<ModelDigests>,
+}
+
+/// The same of every model.
+impl Recall for Memory {
+    fn recall(&self, _: Seen) -> Result<Memory, Fault> {
+        Ok(self.clone())
+    }
 }
 
 /// A policy that is in use, with everything that was withdrawn.
@@ -76,7 +106,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) gate: &'a Gate,
     pub(crate) environment: &'a Environment,
     pub(crate) request: &'a Request<'a>,
-    pub(crate) memory: &'a Memory,
+    pub(crate) memory: Memory,
     pub(crate) now: Timestamp,
     /// The signature, if somebody whom the policy names for models has made it.
     pub(crate) signature: Option<Signature<'a>>,
@@ -97,6 +127,7 @@ pub(crate) struct Signature<'a> {
     pub(crate) parties: BTreeSet<&'a str>,
     pub(crate) signed_by: bulla::SignedBy,
     pub(crate) checked_at: Timestamp,
+    pub(crate) times: Vec<TrustedTime>,
     pub(crate) digests: Option<ModelDigests>,
 }
 
@@ -113,6 +144,16 @@ impl Facts<'_> {
         self.model.map(|model| model.manifest()).or(self.unsigned)
     }
 
+    /// SHA-256 of each file, where they were measured so.
+    fn sha256_of_files(&self) -> Vec<Digest> {
+        match self.manifest() {
+            Some(manifest) if is_plain(manifest) => {
+                manifest.files.values().filter_map(|file| file.digests.first().copied()).collect()
+            }
+            _ => self.file_digests.values().copied().collect(),
+        }
+    }
+
     /// Statements about this model.
     pub(crate) fn about(&self) -> impl Iterator<Item = &Stated> {
         let digests = self.digests();
@@ -123,18 +164,25 @@ impl Facts<'_> {
 }
 
 impl Gate {
-    /// Puts a policy to use, with the revocations that it names and those that are known otherwise.
+    /// Puts a policy to use, with the revocations that it names and those that are known otherwise. `pins` are those who have to have
+    /// signed it, beside those whom it names itself.
     ///
     /// # Errors
-    /// A [`Fault`] when the revocations cannot be had: then nothing can be decided.
+    /// [`Reason::NotSigned`] for each signature that is missing; a [`Fault`] when the revocations cannot be had: then nothing can be
+    /// decided.
     pub fn open(
         mut policy: Policy,
+        pins: Option<&Role>,
         known: &RevocationList,
         now: Timestamp,
         limits: &Limits,
-    ) -> Result<Self, Fault> {
-        let mut revocations = policy.revocations(now, limits)?;
-        revocations.unite(known);
+    ) -> Result<Self, Failure> {
+        let revocations = policy.revocations(known, now, limits)?;
+        let unsigned = policy.unsigned(pins, &revocations, now, limits)?;
+        let reasons = unsigned.into_iter().map(|detail| Reason::NotSigned { detail }).collect();
+        if let Some(refusal) = Refusal::from_reasons(reasons) {
+            return Err(refusal.into());
+        }
         policy.withdraw(&revocations);
         Ok(Self { policy, revocations })
     }
@@ -145,6 +193,12 @@ impl Gate {
         &self.policy
     }
 
+    /// Everything that was withdrawn.
+    #[must_use]
+    pub fn revocations(&self) -> &RevocationList {
+        &self.revocations
+    }
+
     /// Decides about a model.
     ///
     /// # Errors
@@ -153,16 +207,14 @@ impl Gate {
         &self,
         request: &Request<'_>,
         candidate: Candidate<'_>,
-        memory: &Memory,
+        remembered: &dyn Recall,
         now: Timestamp,
         limits: &Limits,
         work: Work<'_>,
     ) -> Result<Decision, Fault> {
         let Candidate { source, mut held } = candidate;
         let environment = self.policy.environment(request.environment)?;
-        if let Some(last) = memory.last_decision.filter(|last| now < *last) {
-            return Err(Fault::Clock { now, last });
-        }
+        self.is_newest(&remembered.recall(Seen::default())?, now)?;
         let root =
             held.first_mut().ok_or(Fault::Bug { what: "there is no model to decide about" })?;
         // It is read once: whoever can write there could give another one to who looks again.
@@ -170,6 +222,10 @@ impl Gate {
             root.signature = Stored::Bytes(bytes.into_owned());
         }
         let root = &*root;
+        let signature_file = match &root.signature {
+            Stored::Bytes(bytes) => Some(Digest::sha256(bytes)),
+            _ => None,
+        };
         let mut findings = Vec::new();
 
         // 1. Who signed, 2. what is there.
@@ -189,6 +245,7 @@ impl Gate {
                     parties: parties.iter().map(|party| party.id.as_str()).collect(),
                     signed_by: claim.signed_by().clone(),
                     checked_at: claim.checked_at(),
+                    times: claim.times().to_vec(),
                     digests: ModelDigests::of_claim(claim.value()),
                 });
                 let mut options = bulla::Options::default();
@@ -216,7 +273,7 @@ impl Gate {
             (None, None) => BTreeMap::new(),
             (model, _) => {
                 let known = model.as_ref().map(VerifiedModel::manifest).or(unsigned.as_ref());
-                self.file_digests(known, source, work)?
+                self.file_digests(known, request, source, work)?
             }
         };
 
@@ -228,7 +285,15 @@ impl Gate {
         let lineage_rules = &environment.lineage;
         let (lineage, stated) = examine(held, lineage_rules, options, now, limits, work)?;
 
-        // 4. Every rule.
+        // 4. What is remembered of it. Others may have decided meanwhile.
+        let measured = unsigned.as_ref().map(ModelDigests::of);
+        let memory = remembered.recall(Seen {
+            signature: signature.as_ref().map(|signature| signature.digest),
+            digests: signature.as_ref().map_or(measured, |signature| signature.digests),
+        })?;
+        self.is_newest(&memory, now)?;
+
+        // 5. Every rule.
         let facts = Facts {
             gate: self,
             environment,
@@ -244,7 +309,65 @@ impl Gate {
         };
         findings.extend(rules::all(&facts)?);
         rules::people::waive(&facts, &mut findings);
-        Ok(self.conclude(&facts, findings))
+        Ok(self.conclude(&facts, signature_file, findings))
+    }
+
+    /// That neither the clock nor the revocations are those of an earlier day (rules 8 and 9): who brings back an old document brings back a
+    /// stolen key.
+    fn is_newest(&self, memory: &Memory, now: Timestamp) -> Result<(), Fault> {
+        if let Some(last) = memory.last_decision.filter(|last| now < *last) {
+            return Err(Fault::Clock { now, last });
+        }
+        let (Some((version, digest)), true) = (memory.revocations, self.policy.names_revocations())
+        else {
+            return Ok(());
+        };
+        let here = self.revocations.version;
+        let detail = match here.cmp(&version) {
+            std::cmp::Ordering::Less => {
+                format!(
+                    "version {here} of the revocations is here, and {version} was used before: get the newest one"
+                )
+            }
+            std::cmp::Ordering::Equal if self.revocations.digest != Some(digest) => {
+                format!(
+                    "another text of version {version} of the revocations was used before: give one that was changed a higher version"
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(self.policy.fault(detail))
+    }
+
+    /// What a model's signature says, if it is by an authority that an environment accepts. Its files are not looked at.
+    ///
+    /// # Errors
+    /// A [`Refusal`] why it does not count, or says too little; a [`Fault`] when it cannot be read.
+    pub fn vouched(
+        &self,
+        environment: &str,
+        held: &Held,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(ModelDigests, Recipe), Failure> {
+        let environment = self.policy.environment(environment)?;
+        let parties = &environment.lineage.parties;
+        let missing = || Reason::NoSignature { path: held.signature_place() };
+        let (_, claim, by) = match self.signature(held, parties, now, limits)? {
+            Ok(found) => found.ok_or_else(missing)?,
+            Err(reasons) => {
+                return Err(
+                    Refusal::from_reasons(reasons).map_or_else(|| missing().into(), Failure::from)
+                );
+            }
+        };
+        let accepted = &environment.entry.accepted_authorities;
+        if !by.iter().any(|party| accepted.contains(&party.id)) {
+            let method = "an authority that is not accepted here";
+            return Err(Reason::NotByAnyParty { method }.into());
+        }
+        let digests = ModelDigests::of_claim(claim.value()).ok_or(Reason::BindsNoNames)?;
+        Ok((digests, claim.value().recipe.clone()))
     }
 
     /// A model's signature: nothing if there is none; why it does not count.
@@ -267,22 +390,23 @@ impl Gate {
         Ok(read().map(Some).map_err(|refusal| refusal.reasons().cloned().collect()))
     }
 
-    /// SHA-256 of each file, if something was withdrawn by the digest of a file: a model may have been signed with another hash, or in shards.
+    /// SHA-256 of each file, if something was withdrawn, or is expected, by the digest of a file: a model may have been signed with another
+    /// hash, or in shards.
     fn file_digests(
         &self,
         manifest: Option<&Manifest>,
+        request: &Request<'_>,
         source: &dyn ModelSource,
         work: Work<'_>,
     ) -> Result<BTreeMap<String, Digest>, Fault> {
         let by_file = |name: &ModelName| matches!(name, ModelName::File(_));
         let Some(manifest) = manifest else { return Ok(BTreeMap::new()) };
-        if !self.revocations.models.keys().any(by_file) {
+        if !self.revocations.models.keys().chain(request.expected).any(by_file) {
             return Ok(BTreeMap::new());
         }
         let plain = bulla::Recipe { ignore: BTreeSet::new(), ..bulla::Recipe::default() };
-        let same = manifest.recipe.method == plain.method && manifest.recipe.hash == plain.hash;
         let again;
-        let manifest = match same {
+        let manifest = match is_plain(manifest) {
             true => manifest,
             false => {
                 let files = manifest.files.values().map(|file| file.found.clone()).collect();
@@ -297,7 +421,12 @@ impl Gate {
         Ok(files.collect())
     }
 
-    fn conclude(&self, facts: &Facts<'_>, findings: Vec<Finding>) -> Decision {
+    fn conclude(
+        &self,
+        facts: &Facts<'_>,
+        signature: Option<Digest>,
+        findings: Vec<Finding>,
+    ) -> Decision {
         use crate::decision::Outcome;
         let environment = facts.environment;
         let passed = findings.iter().all(|finding| finding.outcome == Outcome::Met);
@@ -320,6 +449,7 @@ impl Gate {
             name: facts.request.name.to_owned(),
             // Of files that were not seen to be the model nothing is said.
             digests: facts.digests().filter(|_| facts.manifest().is_some()),
+            signature,
             signed_by: signed_by.map(|s| bulla::report::signed_by(&s.signed_by, s.checked_at)),
             parties: signed_by
                 .map(|s| s.parties.iter().map(|id| (*id).to_owned()).collect())
@@ -334,6 +464,9 @@ impl Gate {
             findings,
             notes,
             evidence: facts.about().map(|stated| stated.claim.value().payload).collect(),
+            size: facts.manifest().map_or(0, Manifest::total_size),
+            files: facts.sha256_of_files(),
+            sightings: sightings(facts),
             level: level.name().to_owned(),
             dependency_levels,
             valid_for: environment
@@ -342,6 +475,27 @@ impl Gate {
                 .map_or(SignedDuration::ZERO, |span| span.0),
         }
     }
+}
+
+/// Whether it has the SHA-256 of each whole file.
+fn is_plain(manifest: &Manifest) -> bool {
+    let plain = bulla::Recipe::default();
+    manifest.recipe.method == plain.method && manifest.recipe.hash == plain.hash
+}
+
+/// The signature, where its files are what was signed, and the statements about the model.
+fn sightings(facts: &Facts<'_>) -> Vec<Sighting> {
+    let signature = facts.signature.as_ref().filter(|_| facts.model.is_some());
+    let signature = signature.map(|signature| Sighting {
+        what: signature.digest,
+        predicate_type: None,
+        role: "oms".to_owned(),
+        parties: signature.parties.iter().map(|id| (*id).to_owned()).collect(),
+        signed_by: signature.signed_by.clone(),
+        times: signature.times.clone(),
+        parents: Vec::new(),
+    });
+    signature.into_iter().chain(facts.about().map(Sighting::of)).collect()
 }
 
 /// A model without a signature, by the usual recipe.

@@ -9,6 +9,7 @@ use bulla::lineage::{Level, Rules};
 use bulla::party::{MaySign, Party};
 use bulla::text::time;
 use bulla::{Digest, Fault, HashAlgorithm, Limits, read_named};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,43 +19,67 @@ use crate::environment::{EnvironmentEntry, ProvenanceEntry};
 use crate::revocations::RevocationList;
 use crate::roles::{Role, RoleEntry};
 use crate::rules::custom::Custom;
+use crate::schema::{NAME, TIME};
 use crate::signed::{people_who_signed, signatures_of};
 use crate::span::Span;
 use crate::trust::{Reader, TrustSection};
 use crate::yaml::{self, policy_fault};
 
-#[derive(Debug, Deserialize)]
+/// Which models may be deployed where.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[schemars(title = "Policy of Bulla")]
+pub(crate) struct Document {
     policy: Head,
+    /// What signatures are checked by. Nothing is trusted that is not named here.
     #[serde(default)]
     trust: TrustSection,
+    /// People, by the names of the roles that they have.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "pattern": NAME }))]
     roles: BTreeMap<String, RoleEntry>,
+    /// Who signs what, by names.
+    #[schemars(extend("propertyNames" = { "pattern": NAME }, "minProperties" = 1))]
     signing_authorities: BTreeMap<String, Authority>,
+    /// What each environment asks of a model, by names.
+    #[schemars(extend("propertyNames" = { "pattern": NAME }, "minProperties" = 1))]
     verification_policy: BTreeMap<String, EnvironmentEntry>,
     #[serde(default)]
     revocations: Option<RevocationsEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The policy itself.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Head {
+    /// Its name: versions of one name follow each other.
+    #[schemars(regex(pattern = NAME))]
     name: String,
+    /// Its version: never back.
     version: u64,
+    /// When it ends: a day, which begins at midnight UTC, or a point in time. Past that nothing is admitted by it.
+    #[schemars(regex(pattern = TIME))]
     expires: String,
     /// Roles whose signatures it needs, by people as many as each role's threshold.
     #[serde(default)]
     signed_by: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where it is said what was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RevocationsEntry {
+    /// The document: a path that begins where the policy lies.
     document: PathBuf,
+    /// The role whose people have to have signed it.
     signed_by: String,
-    max_age: Span,
+    /// The longest ago that it may have been issued; a day, where nothing is said.
+    #[serde(default)]
+    max_age: Option<Span>,
 }
+
+/// How old revocations may be where the policy does not say (rule 9 of the security design).
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// A policy.
 #[derive(Debug)]
@@ -81,7 +106,8 @@ pub struct Policy {
     /// Each environment's rules.
     pub environments: BTreeMap<String, Environment>,
     revocations: Option<RevocationsEntry>,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Who has to agree.
@@ -132,14 +158,14 @@ pub(crate) fn person(id: &str) -> String {
 }
 
 impl Policy {
-    /// Reads a policy. Whether somebody signed it is [`signed_by`](Self::people)'s to say.
+    /// Reads a policy. Whether somebody signed it is found out where it is put to use ([`Gate::open`](crate::Gate::open)).
     ///
     /// # Errors
     /// [`Fault::Policy`] says what is wrong with it, and in which line if it is no such YAML; [`Fault::Io`] when it, or a file that
     /// it names, cannot be read.
-    pub fn read(path: &Path, limits: &Limits) -> Result<(Self, Vec<u8>), Fault> {
+    pub fn read(path: &Path, limits: &Limits) -> Result<Self, Fault> {
         let bytes = read_named(path, yaml::DOCUMENT_BYTES)?;
-        Ok((Self::parse(path, &bytes, limits)?, bytes))
+        Self::parse(path, &bytes, limits)
     }
 
     /// Reads a policy that is here; files that it names lie beside `path`.
@@ -310,6 +336,7 @@ impl Policy {
             environments,
             revocations,
             path: path.to_owned(),
+            bytes: bytes.to_vec(),
         })
     }
 
@@ -325,76 +352,69 @@ impl Policy {
         })
     }
 
-    /// The people of its own roles who have signed it, where it says that they have to; the roles of which there are too few.
-    ///
-    /// It is the document that names them: who stands for the document itself is pinned elsewhere.
+    /// What is wrong with its signatures, in words: those of its own roles that it asks for, and of those who are pinned elsewhere. It is
+    /// the document that names its roles: who stands for the document itself only a pin can say. A key that was withdrawn signs no
+    /// document.
     ///
     /// # Errors
     /// A [`Fault`] when a signature could not be read or checked.
-    pub fn check_signatures(
+    pub fn unsigned(
         &self,
-        bytes: &[u8],
+        pins: Option<&Role>,
+        withdrawn: &RevocationList,
         now: Timestamp,
         limits: &Limits,
-    ) -> Result<Result<(), Vec<String>>, Fault> {
-        let signatures = match self.signed_by.is_empty() {
-            true => Vec::new(),
-            false => signatures_of(&self.path, limits)?,
-        };
+    ) -> Result<Vec<String>, Fault> {
+        let own =
+            self.signed_by.iter().filter_map(|name| Some((name.as_str(), self.roles.get(name)?)));
+        let asked: Vec<(&str, &Role)> =
+            pins.map(|role| ("those who are pinned", role)).into_iter().chain(own).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let signatures = signatures_of(&self.path, limits)?;
         let mut wrong = Vec::new();
-        for name in &self.signed_by {
-            let Some(role) = self.roles.get(name) else { continue };
-            let (people, passed_over) = people_who_signed(bytes, &signatures, role, now, limits)?;
+        for (name, role) in asked {
+            let role = role.without(withdrawn);
+            let (people, passed_over) =
+                people_who_signed(&self.bytes, &signatures, &role, now, limits)?;
             if people.len() < role.threshold {
-                wrong.push(too_few("the policy", name, role, &people, &passed_over));
+                wrong.push(too_few("the policy", name, &role, &people, &passed_over));
             }
         }
-        Ok(if wrong.is_empty() { Ok(()) } else { Err(wrong) })
+        Ok(wrong)
     }
 
-    /// Whether enough of a role that is pinned elsewhere have signed it; if not, in words.
+    /// The revocations that it names, and those that are known otherwise: signed, and no older than it says.
     ///
-    /// # Errors
-    /// A [`Fault`] when a signature could not be read or checked.
-    pub fn check_signed_by(
-        &self,
-        bytes: &[u8],
-        role: &Role,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Result<Result<(), String>, Fault> {
-        let signatures = signatures_of(&self.path, limits)?;
-        let (people, passed_over) = people_who_signed(bytes, &signatures, role, now, limits)?;
-        Ok(match people.len() >= role.threshold {
-            true => Ok(()),
-            false => {
-                Err(too_few("the policy", "those who are pinned", role, &people, &passed_over))
-            }
-        })
-    }
-
-    /// The revocations that it names: signed, and no older than it says. Nothing, if it names none.
+    /// Neither what is known nor the document itself may have withdrawn the keys by which it counts: whoever stole one would sign the next
+    /// document, without that line. Looking at what nobody has vouched for yet is harmless here, for it can only make less count.
     ///
     /// # Errors
     /// A [`Fault`] when they cannot be read, are not signed by whom the policy says, or are too old: then nothing is known of what was
     /// withdrawn.
-    pub fn revocations(&self, now: Timestamp, limits: &Limits) -> Result<RevocationList, Fault> {
-        let Some(entry) = &self.revocations else { return Ok(RevocationList::default()) };
+    pub fn revocations(
+        &self,
+        known: &RevocationList,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<RevocationList, Fault> {
+        let Some(entry) = &self.revocations else { return Ok(known.clone()) };
         let beside = self.path.parent().unwrap_or_else(|| Path::new("."));
         let path = beside.join(&entry.document);
         let bytes = read_named(&path, yaml::DOCUMENT_BYTES)?;
         let fault = |detail: String| policy_fault(&path, detail);
-        if let Some(role) = self.roles.get(&entry.signed_by) {
-            let signatures = signatures_of(&path, limits)?;
-            let (people, passed_over) = people_who_signed(&bytes, &signatures, role, now, limits)?;
-            if people.len() < role.threshold {
-                let name = &entry.signed_by;
-                return Err(fault(too_few("it", name, role, &people, &passed_over)));
-            }
+        let mut list = RevocationList::read(&path, &bytes)?;
+        list.unite(known);
+        let role = self.roles.get(&entry.signed_by).ok_or(Fault::Bug { what: "a role is gone" })?;
+        let role = role.without(&list);
+        let signatures = signatures_of(&path, limits)?;
+        let (people, passed_over) = people_who_signed(&bytes, &signatures, &role, now, limits)?;
+        if people.len() < role.threshold {
+            return Err(fault(too_few("it", &entry.signed_by, &role, &people, &passed_over)));
         }
-        let list = RevocationList::read(&path, &bytes)?;
         let age = now.duration_since(list.issued);
-        if age > entry.max_age.0 {
+        if age > entry.max_age.map_or(MAX_AGE, |span| span.0) {
             return Err(fault(format!(
                 "it was issued at {}, longer ago than the policy's max_age: get the newest one",
                 list.issued
@@ -404,6 +424,16 @@ impl Policy {
             return Err(fault(format!("it was issued at {}, which is yet to come", list.issued)));
         }
         Ok(list)
+    }
+
+    pub(crate) fn fault(&self, detail: String) -> Fault {
+        policy_fault(&self.path, detail)
+    }
+
+    /// Whether revocations are looked for in a document.
+    #[must_use]
+    pub fn names_revocations(&self) -> bool {
+        self.revocations.is_some()
     }
 
     /// Counts nothing any more that rests on what was withdrawn.

@@ -6,14 +6,112 @@ use std::path::Path;
 use bulla::jiff::Timestamp;
 use bulla::text::time;
 use bulla::{Digest, Fault, HashAlgorithm, Revocations, Revoked, RevokedIdentity};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::schema::{MODEL, SHA256, TIME};
 use crate::yaml::{self, policy_fault};
 
-#[derive(Debug, Deserialize)]
+/// What was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[schemars(title = "Revocations of Bulla")]
+pub(crate) struct Document {
     revocations: Head,
+    /// Keys, in every role that they can have: signer, approver, authority, clock.
+    #[serde(default)]
+    keys: Vec<KeyEntry>,
+    /// Identities, for a while.
+    #[serde(default)]
+    identities: Vec<IdentityEntry>,
+    /// Certificates, of authorities and timestamp authorities.
+    #[serde(default)]
+    authorities: Vec<AuthorityEntry>,
+    /// Models, and files of models.
+    #[serde(default)]
+    models: Vec<ModelEntry>,
+}
+
+/// The document itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    /// Its version: never back.
+    version: u64,
+    /// When it was issued: a day or a point in time.
+    #[schemars(regex(pattern = TIME))]
+    issued: String,
+}
+
+/// A key that was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    /// SHA-256 of the key.
+    #[schemars(regex(pattern = SHA256))]
+    fingerprint: String,
+    /// What a trusted time puts before this stays; all falls, if this is missing.
+    #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
+    since: Option<String>,
+    /// Why, in words.
+    reason: String,
+}
+
+/// A certificate that was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AuthorityEntry {
+    /// SHA-256 of the certificate.
+    #[schemars(regex(pattern = SHA256))]
+    sha256: String,
+    /// What a trusted time puts before this stays; all falls, if this is missing.
+    #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
+    since: Option<String>,
+    /// Why, in words.
+    reason: String,
+}
+
+/// An identity that was withdrawn for a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct IdentityEntry {
+    /// The identity.
+    identity: String,
+    /// Who vouches for it; whoever does, if this is missing.
+    #[serde(default)]
+    identity_provider: Option<String>,
+    /// From then on; ever, if this is missing.
+    #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
+    from: Option<String>,
+    /// Before then; for ever, if this is missing.
+    #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
+    until: Option<String>,
+    /// Why, in words.
+    reason: String,
+}
+
+/// A model, or a file in any model, that was withdrawn.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ModelEntry {
+    /// A model (oms: or oms-manifest-v1:), or any one file (sha256:).
+    #[schemars(regex(pattern = MODEL))]
+    digest: String,
+    /// Whether what was made from it is withdrawn, too.
+    #[serde(default)]
+    descendants: bool,
+    /// Why, in words.
+    reason: String,
+}
+
+/// What is withdrawn: what a document has beside its head.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevocationEntries {
     #[serde(default)]
     keys: Vec<KeyEntry>,
     #[serde(default)]
@@ -22,53 +120,6 @@ struct Document {
     authorities: Vec<AuthorityEntry>,
     #[serde(default)]
     models: Vec<ModelEntry>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    version: u64,
-    issued: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyEntry {
-    fingerprint: String,
-    #[serde(default)]
-    since: Option<String>,
-    reason: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AuthorityEntry {
-    sha256: String,
-    #[serde(default)]
-    since: Option<String>,
-    reason: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IdentityEntry {
-    identity: String,
-    #[serde(default)]
-    identity_provider: Option<String>,
-    #[serde(default)]
-    from: Option<String>,
-    #[serde(default)]
-    until: Option<String>,
-    reason: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelEntry {
-    digest: String,
-    #[serde(default)]
-    descendants: bool,
-    reason: String,
 }
 
 /// Everything that was withdrawn.
@@ -114,29 +165,35 @@ impl RevocationList {
     /// # Errors
     /// [`Fault::Policy`] says what is wrong with it.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, Fault> {
-        let document: Document = yaml::read(path, bytes)?;
+        let Document { revocations, keys, identities, authorities, models } =
+            yaml::read(path, bytes)?;
         let fault = |detail: String| policy_fault(path, detail);
-        let at = |text: &Option<String>| text.as_deref().map(time).transpose().map_err(fault);
         let mut list = Self {
-            version: document.revocations.version,
-            issued: time(&document.revocations.issued).map_err(fault)?,
+            version: revocations.version,
+            issued: time(&revocations.issued).map_err(fault)?,
             digest: Some(Digest::sha256(bytes)),
             ..Self::default()
         };
-        for KeyEntry { fingerprint, since, reason } in document.keys {
-            let key = sha256(&fingerprint).map_err(fault)?;
-            list.signers.key(key, Revoked { since: at(&since)?, reason });
+        let entries = RevocationEntries { keys, identities, authorities, models };
+        list.add(entries).map_err(fault)?;
+        Ok(list)
+    }
+
+    /// Adds what is withdrawn.
+    pub(crate) fn add(&mut self, entries: RevocationEntries) -> Result<(), String> {
+        let at = |text: &Option<String>| text.as_deref().map(time).transpose();
+        for KeyEntry { fingerprint, since, reason } in entries.keys {
+            self.signers.key(sha256(&fingerprint)?, Revoked { since: at(&since)?, reason });
         }
-        for AuthorityEntry { sha256: digest, since, reason } in document.authorities {
-            let authority = sha256(&digest).map_err(fault)?;
-            list.signers.authority(authority, Revoked { since: at(&since)?, reason });
+        for AuthorityEntry { sha256: digest, since, reason } in entries.authorities {
+            self.signers.authority(sha256(&digest)?, Revoked { since: at(&since)?, reason });
         }
-        for entry in document.identities {
+        for entry in entries.identities {
             let (from, until) = (at(&entry.from)?, at(&entry.until)?);
             if from.zip(until).is_some_and(|(from, until)| until <= from) {
-                return Err(fault(format!("{}: until is not after from", entry.identity)));
+                return Err(format!("{}: until is not after from", entry.identity));
             }
-            list.signers.identity(RevokedIdentity {
+            self.signers.identity(RevokedIdentity {
                 identity: entry.identity,
                 provider: entry.identity_provider,
                 from,
@@ -144,21 +201,23 @@ impl RevocationList {
                 reason: entry.reason,
             });
         }
-        for ModelEntry { digest, descendants, reason } in document.models {
-            let name = ModelName::parse(&digest).map_err(fault)?;
-            let revoked = RevokedModel { descendants, reason };
-            let there = list.models.entry(name).or_insert(revoked);
-            there.descendants |= descendants;
+        for ModelEntry { digest, descendants, reason } in entries.models {
+            self.model(ModelName::parse(&digest)?, descendants, reason);
         }
-        Ok(list)
+        Ok(())
+    }
+
+    /// Withdraws a model, or every model with a file.
+    pub fn model(&mut self, name: ModelName, descendants: bool, reason: impl Into<String>) {
+        let revoked = RevokedModel { descendants, reason: reason.into() };
+        self.models.entry(name).or_insert(revoked).descendants |= descendants;
     }
 
     /// Adds all of another list, of the same policy's registry, say.
     pub fn unite(&mut self, other: &Self) {
         self.signers.unite(&other.signers);
         for (name, revoked) in &other.models {
-            let there = self.models.entry(*name).or_insert_with(|| revoked.clone());
-            there.descendants |= revoked.descendants;
+            self.model(*name, revoked.descendants, &revoked.reason);
         }
     }
 }

@@ -1,20 +1,27 @@
 //! `roles`: people, by their keys and identities. What one person signs with several keys is one person's word.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bulla::party::{MaySign, Party};
 use bulla::{Digest, Fault, IdentityRule, PublicKey, SignerName, Trust};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::authorities::Key;
+use crate::revocations::RevocationList;
 use crate::trust::{Anchors, Reader};
 
-#[derive(Debug, Deserialize)]
+/// People who act together.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RoleEntry {
     /// How many of them a document needs that is signed by this role.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     threshold: usize,
+    /// The people. One person, in however many roles, is written the same everywhere.
+    #[schemars(length(min = 1))]
     people: Vec<PersonEntry>,
 }
 
@@ -22,14 +29,19 @@ fn one() -> usize {
     1
 }
 
-#[derive(Debug, Deserialize)]
+/// A person: by keys, by an identity, or both.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PersonEntry {
+    /// Their name.
     id: String,
+    /// Their keys.
     #[serde(default)]
     keys: Vec<Key>,
+    /// Their identity, without `*`.
     #[serde(default)]
     identity: Option<String>,
+    /// Who vouches for it: a URL.
     #[serde(default)]
     identity_provider: Option<String>,
 }
@@ -87,6 +99,16 @@ impl Role {
             });
         }
         Ok(Self { threshold, people })
+    }
+
+    /// The same people, of whom nothing counts that rests on what was withdrawn.
+    pub(crate) fn without(&self, withdrawn: &RevocationList) -> Self {
+        let signers = Arc::new(withdrawn.signers.clone());
+        let mut role = self.clone();
+        for party in role.people.values_mut().flat_map(|person| &mut person.parties) {
+            party.trust = party.trust.clone().with_revocations(signers.clone());
+        }
+        role
     }
 
     /// Everybody's entries.

@@ -1,10 +1,23 @@
 //! Spans of time as a person writes them: `30d`, `24h`.
 
+use std::borrow::Cow;
+
 use bulla::jiff::SignedDuration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::schema::SPAN;
 
 /// The longest span: a hundred years.
 const MOST_HOURS: i64 = 100 * 366 * 24;
+
+/// So many days or hours: `30d`, `24h`.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub fn span(text: &str) -> Result<SignedDuration, String> {
+    Span::parse(text).map(|span| span.0)
+}
 
 /// So many days or hours: never negative, and never more than a hundred years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +38,20 @@ impl Span {
             return Err(format!("{text:?} is longer than a hundred years"));
         }
         Ok(Self(SignedDuration::from_hours(hours)))
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": SPAN,
+            "description": "So many days (30d) or hours (24h), at most a hundred years.",
+        })
     }
 }
 

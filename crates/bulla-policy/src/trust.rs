@@ -6,40 +6,55 @@
 use std::path::Path;
 
 use bulla::{Certificate, Digest, Embedded, Fault, Limits, SigstoreRoot, Trust, read_named};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::schema::{self, PIN};
 use crate::yaml::malformed;
 
 /// Who is believed about the time, and which certificates lead somewhere.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrustSection {
+    /// Who is believed about the time.
     #[serde(default)]
     timestamp_authorities: Vec<NamedFile>,
+    /// To whom certificates may lead.
     #[serde(default)]
     certificate_authorities: Vec<NamedFile>,
+    /// By which Sigstore instance identities are known.
     #[serde(default)]
     sigstore: Option<Sigstore>,
 }
 
 /// A file of certificates: PEM, or a path with the SHA-256 of what is there.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = schema::chain_or_root)]
 struct NamedFile {
+    /// What it is called.
     name: String,
+    /// Its certificates in PEM; or the path of a file with them, which begins where the document lies.
     #[serde(alias = "root")]
     chain: String,
+    /// SHA-256 of that file.
     #[serde(default)]
+    #[schemars(regex(pattern = PIN))]
     sha256: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A Sigstore instance: one's own, or the public one.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Sigstore {
+    /// The path of its trusted root, which begins where the document lies.
     #[serde(default)]
     trusted_root: Option<String>,
+    /// SHA-256 of that file.
     #[serde(default)]
+    #[schemars(regex(pattern = PIN))]
     sha256: Option<String>,
+    /// The public one, as it was known when this program was built.
     #[serde(default)]
     public_good: bool,
 }

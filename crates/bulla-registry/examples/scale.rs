@@ -91,7 +91,7 @@ fn of_decision(n: u64, models: u64) -> (Timestamp, Event, Vec<Vec<u8>>) {
     );
     let decided = Decided {
         request: format!("request {n}"),
-        model: model(n % models),
+        model: Some(model(n % models)),
         environment: ["production", "staging"][usize::try_from(n / models % 2).unwrap()].into(),
         name: format!("deployment {}", n % models / 20),
         policy: PolicyRef {

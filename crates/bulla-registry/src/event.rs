@@ -259,9 +259,9 @@ pub struct PolicyRef {
 pub struct Decided {
     /// The request: whoever asks again with the same gets the same answer.
     pub request: String,
-    /// The model.
-    #[serde(with = "wire::model")]
-    pub model: ModelDigests,
+    /// The model. None of what was refused before it was known to be one: unsigned, or not what was signed.
+    #[serde(with = "wire::optional_model", default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelDigests>,
     /// For which environment.
     pub environment: String,
     /// By which name it would be deployed.

@@ -20,6 +20,8 @@ use crate::wire;
 
 /// The most models that are looked at.
 pub(crate) const MOST_MODELS: usize = 200_000;
+/// The role of whoever signed the model.
+const SIGNER: &str = "signer";
 /// Earlier releases that are looked at for a good one.
 const MOST_EARLIER: i64 = 200;
 
@@ -178,6 +180,7 @@ pub(crate) async fn blast_radius(
     let known = revocations(tx, state).await?;
     let mut search = Search::new(revoked, &known, now);
     search.direct(tx).await?;
+    search.settle(tx).await?;
     if revoked.descendants {
         search.descendants(tx).await?;
     }
@@ -275,7 +278,6 @@ impl<'a> Search<'a> {
             descends_from: None,
             falls: false,
         });
-        affected.falls |= rest.effect == Effect::Falls;
         if let Some(same) =
             affected.rests.iter_mut().find(|r| r.what == rest.what && r.role == rest.role)
         {
@@ -287,6 +289,49 @@ impl<'a> Search<'a> {
             affected.rests.push(rest);
         }
         Ok(())
+    }
+
+    /// Which models fall: those whose contents are withdrawn, and those that are left without a signature. A model that was signed anew by another
+    /// key stands by that; and where only a claim falls, what was decided by it does, and not the model.
+    async fn settle(&mut self, tx: &mut Tx) -> Result<(), Fault> {
+        let mut fallen = Vec::new();
+        for affected in self.models.values() {
+            let contents = affected.rests.iter().any(|rest| rest.what.is_none());
+            let signature = affected
+                .rests
+                .iter()
+                .any(|rest| rest.role == SIGNER && rest.effect == Effect::Falls);
+            let model = affected.model.manifest;
+            if contents || (signature && self.is_signed(tx, &model).await? != Some(true)) {
+                fallen.push(model);
+            }
+        }
+        for model in fallen {
+            self.models.entry(model).and_modify(|affected| affected.falls = true);
+        }
+        Ok(())
+    }
+
+    /// Whether a signature of a model stands, whatever was withdrawn; none if no signature of it was ever seen.
+    async fn is_signed(&self, tx: &mut Tx, model: &Digest) -> Result<Option<bool>, Fault> {
+        let sql = "SELECT basis FROM evidence WHERE model = $1 AND kind = 'signature'";
+        let all = || self.known.iter().map(|known| &known.revoked).chain([self.revoked]);
+        let rows = tx.rows(sql, binds![model]).await?;
+        for row in &rows {
+            let basis = read_basis(row, &row.text(0)?)?;
+            let trusted = basis.trusted(|clock| self.clocks.contains(clock));
+            let falls = all().any(|revoked| {
+                touches(&revoked.subject, &basis)
+                    && falls(revoked, &basis, trusted, self.now) == Some(true)
+            });
+            // A certificate counts for a while: without the time that it had nothing says that it did.
+            let timeless =
+                trusted.is_none() && !basis.times.is_empty() && !basis.certificates.is_empty();
+            if !falls && !timeless {
+                return Ok(Some(true));
+            }
+        }
+        Ok((!rows.is_empty()).then_some(false))
     }
 
     /// What becomes of a signature; none if this is not about it.
@@ -391,8 +436,10 @@ impl<'a> Search<'a> {
                     Ok(Event::Decided(decided)) => decided.evidence,
                     _ => return Err(row.damaged("its entry is not a decision")),
                 };
-                let decided_by = evidence.is_empty() && affected.falls
-                    || evidence.iter().any(|what| fallen.contains(what));
+                let decided_by = match evidence.is_empty() {
+                    true => affected.falls || !fallen.is_empty(),
+                    false => evidence.iter().any(|what| fallen.contains(what)),
+                };
                 decisions.push(AffectedDecision {
                     request: row.text(0)?,
                     model,
@@ -400,7 +447,7 @@ impl<'a> Search<'a> {
                     name: row.text(2)?,
                     time: row.time(3)?,
                     expires: row.optional_time(4)?,
-                    falls: whole || decided_by,
+                    falls: affected.falls || whole || decided_by,
                 });
             }
         }
@@ -418,13 +465,14 @@ impl<'a> Search<'a> {
                 falling.insert(affected.model.manifest);
             }
             for row in tx.rows(sql, binds![&affected.model.manifest]).await? {
+                let (environment, name) = (row.text(1)?, row.text(2)?);
                 releases.push(AffectedRelease {
                     entry: row.number(0)?,
-                    environment: row.text(1)?,
-                    name: row.text(2)?,
                     sequence: optional_number(&row, 3)?,
                     model: affected.model,
-                    falls: affected.falls,
+                    falls: affected.falls || self.is_left_unadmitted(affected, &environment),
+                    environment,
+                    name,
                     last_good: None,
                 });
             }
@@ -434,6 +482,19 @@ impl<'a> Search<'a> {
         }
         self.releases = releases;
         Ok(())
+    }
+
+    /// Whether every admission of a model to an environment falls, and there was one.
+    fn is_left_unadmitted(&self, affected: &AffectedModel, environment: &str) -> bool {
+        let mut of_it = self.decisions.iter().filter(|decision| {
+            decision.model == affected.model.manifest && decision.environment == environment
+        });
+        let mut any = false;
+        let all_fall = of_it.all(|decision| {
+            any = true;
+            decision.falls
+        });
+        any && all_fall
     }
 
     /// The newest earlier release that nothing is known against.
@@ -452,9 +513,11 @@ impl<'a> Search<'a> {
         let binds = binds![environment, name, int(release.entry), MOST_EARLIER];
         for row in tx.rows(sql, binds).await? {
             let model = ModelDigests { manifest: row.digest(2)?, oms: row.digest(3)? };
+            let request = row.text(4)?;
             let quarantined = state.get(tx, &keys::quarantine(&model.manifest)).await?.is_some();
             if quarantined
                 || falling.contains(&model.manifest)
+                || self.decisions.iter().any(|one| one.falls && one.request == request)
                 || self.has_fallen(tx, &model.manifest).await?
             {
                 continue;
@@ -463,35 +526,19 @@ impl<'a> Search<'a> {
                 entry: row.number(0)?,
                 sequence: optional_number(&row, 1)?,
                 model,
-                request: row.text(4)?,
+                request,
             }));
         }
         Ok(None)
     }
 
-    /// Whether an earlier revocation is about a model, or about something that it rests on.
+    /// Whether a model was withdrawn earlier, or is left without a signature that counts.
     async fn has_fallen(&self, tx: &mut Tx, model: &Digest) -> Result<bool, Fault> {
-        let sql = "SELECT r.kind, v.body, e.basis FROM rests_on r \
+        let sql = "SELECT 1 FROM rests_on r \
                    JOIN revocations v ON v.kind = r.kind AND v.value = r.value \
-                   LEFT JOIN evidence e ON e.what = r.what AND e.model = r.model \
-                   WHERE r.model = $1";
-        for row in tx.rows(sql, binds![model]).await? {
-            let revoked: Revoked =
-                bulla::json::read(row.text(1)?.as_bytes()).map_err(|e| row.damaged(&e))?;
-            let basis = row.optional_text(2)?.map(|text| read_basis(&row, &text)).transpose()?;
-            let fallen = match (&revoked.subject, &basis) {
-                (Subject::Model { .. }, _) => true,
-                (_, Some(basis)) => {
-                    let trusted = basis.trusted(|clock| self.clocks.contains(clock));
-                    falls(&revoked, basis, trusted, self.now) == Some(true)
-                }
-                (_, None) => false,
-            };
-            if fallen {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+                   WHERE r.model = $1 AND r.role = 'contents' LIMIT 1";
+        let withdrawn = tx.row(sql, binds![model]).await?.is_some();
+        Ok(withdrawn || self.is_signed(tx, model).await? == Some(false))
     }
 
     fn found(self) -> BlastRadius {

@@ -455,13 +455,14 @@ impl Work {
 
     async fn decided(&mut self, index: u64, at: Timestamp, decided: &Decided) -> Result<(), Fault> {
         let Decided { environment, name, policy, .. } = decided;
-        let manifest = &decided.model.manifest;
+        let manifest = decided.model.as_ref().map(|model| &model.manifest);
+        let none: &[u8] = &[];
         self.rows.add(
             &DECISIONS,
             binds![
                 decided.request.as_str(),
                 int(index),
-                manifest,
+                manifest.map_or(none.into(), Bind::from),
                 environment.as_str(),
                 name.as_str(),
                 decided.admitted,
@@ -472,7 +473,9 @@ impl Work {
             ],
         );
         let standing = values::Standing { decided: decided.clone(), entry: index };
-        self.set(&keys::standing(manifest, environment), Some(&standing)).await?;
+        if let Some(manifest) = manifest {
+            self.set(&keys::standing(manifest, environment), Some(&standing)).await?;
+        }
         let at = at.max(decided.time);
         self.set(&keys::decided(environment, name), Some(&values::At { at })).await?;
         self.version(&keys::policy(&policy.name), policy.version, policy.digest).await
@@ -491,6 +494,10 @@ impl Work {
     async fn withdraw(&mut self, request: &str, now: i64) -> Result<(), Fault> {
         let sql = "SELECT model, environment FROM decisions WHERE request = $1";
         let Some(row) = self.row(sql, binds![request]).await? else { return Ok(()) };
+        // What was no model stands for nothing.
+        if row.bytes(0)?.is_empty() {
+            return Ok(());
+        }
         let key = keys::standing(&row.digest(0)?, &row.text(1)?);
         let sql =
             "UPDATE decisions SET withdrawn_at = $1 WHERE request = $2 AND withdrawn_at IS NULL";

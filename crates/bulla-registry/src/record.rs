@@ -67,8 +67,8 @@ pub struct ModelSighting {
 pub struct NewDecision {
     /// The request: whoever asks again with the same gets the same answer. One line of at most 128 bytes.
     pub request: String,
-    /// The model.
-    pub model: ModelDigests,
+    /// The model. None of what was refused before it was known to be one: unsigned, or not what was signed.
+    pub model: Option<ModelDigests>,
     /// For which environment.
     pub environment: String,
     /// By which name it would be deployed.
@@ -243,14 +243,17 @@ impl Registry {
         if same {
             return Ok(Some(answer));
         }
+        let what = |model: Option<ModelDigests>| {
+            model.map_or_else(|| "what is no model".to_owned(), |model| model.to_string())
+        };
         Err(self.fault(
             format!(
                 "the request {} was about {} as {} in {}, and is now about {} as {} in {}",
                 asked.request,
-                then.model,
+                what(then.model),
                 then.name,
                 then.environment,
-                asked.model,
+                what(asked.model),
                 asked.name,
                 asked.environment
             ),
@@ -266,7 +269,10 @@ impl Registry {
     ) -> Result<Answer, Fault> {
         let policy = &new.policy;
         let key = keys::policy(&policy.name);
-        self.no_older(work, &key, "policy", (policy.version, policy.digest)).await?;
+        // By an older policy nothing is admitted; that it was refused may be written down.
+        if new.admitted {
+            self.no_older(work, &key, "policy", (policy.version, policy.digest)).await?;
+        }
         if let Some((version, digest)) = new.revocations {
             let used = RevocationsUsed { policy: policy.name.clone(), version, digest };
             self.record(work, &Record::Revocations(used), now).await?;

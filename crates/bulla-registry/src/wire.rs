@@ -81,6 +81,29 @@ pub(crate) mod digests {
     }
 }
 
+/// For `with`: both digests of a model, or none.
+pub(crate) mod optional_model {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Wrapped(#[serde(with = "super::model")] ModelDigests);
+
+    #[allow(clippy::ref_option)] // serde's signature
+    pub(crate) fn serialize<S: Serializer>(
+        model: &Option<ModelDigests>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        model.map(Wrapped).serialize(s)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<ModelDigests>, D::Error> {
+        Ok(Option::<Wrapped>::deserialize(d)?.map(|Wrapped(model)| model))
+    }
+}
+
 /// For `with`: both digests of a model.
 pub(crate) mod model {
     use super::*;

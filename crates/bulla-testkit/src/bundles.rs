@@ -6,10 +6,32 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulla::sign::ToSign;
 use bulla::{
-    Failure, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, Options, Signer as _, Trust,
+    Failure, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, Options, Signer, Trust,
     VerifiedModel, bundle, verify,
 };
 use serde_json::{Value, json};
+
+/// A bundle with a good signature over these bytes.
+#[must_use]
+pub fn bundle_of(signer: &dyn Signer, payload: &[u8]) -> Vec<u8> {
+    let kind = bundle::PAYLOAD_TYPE;
+    let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    message.extend_from_slice(payload);
+    let signed = signer.sign(ToSign::Message(&message)).unwrap();
+    bundle::encode(&signed.material, &signed.evidence, payload, &signed.signature)
+}
+
+/// Bytes as bundles have them.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// And back.
+#[must_use]
+pub fn from_base64(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).unwrap()
+}
 
 /// A signer whose key is trusted.
 #[derive(Debug)]
@@ -49,11 +71,7 @@ impl TestSigner {
     /// A bundle with a good signature over these bytes.
     #[must_use]
     pub fn bundle_of(&self, payload: &[u8]) -> Vec<u8> {
-        let kind = bundle::PAYLOAD_TYPE;
-        let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
-        message.extend_from_slice(payload);
-        let signed = self.signer.sign(ToSign::Message(&message)).unwrap();
-        bundle::encode(&signed.material, &signed.evidence, payload, &signed.signature)
+        bundle_of(&self.signer, payload)
     }
 
     /// Verifies a model against a good signature over this statement.

@@ -260,6 +260,12 @@ pub enum Reason {
         /// The earliest time by which the signature existed, as somebody trusted says who was not withdrawn himself.
         existed_by: Option<Timestamp>,
     },
+    /// A document that people sign is not signed by those who have to.
+    #[error("{}", Printable(detail))]
+    NotSigned {
+        /// Who has to, and who did.
+        detail: String,
+    },
     /// A signature that does not tell models with the same contents apart.
     #[error("its signature binds no file names, or no recipe: it is of an old or home-made format")]
     BindsNoNames,
@@ -432,6 +438,7 @@ impl Reason {
             Self::MayNotSign { .. } => "may-not-sign",
             Self::NotInForce { .. } => "not-in-force",
             Self::Revoked { .. } => "revoked",
+            Self::NotSigned { .. } => "policy-not-signed",
             Self::BindsNoNames => "binds-no-names",
             Self::MalformedAttestation { .. } => "malformed-attestation",
             Self::ReservedPredicateType { .. } => "reserved-predicate-type",
@@ -502,6 +509,9 @@ impl Reason {
             }
             Self::Revoked { .. } => {
                 "do not use this; ask whoever stands for it for a new signature with another key, made after looking at it again"
+            }
+            Self::NotSigned { .. } => {
+                "get the policy again with its signatures; to sign it: 'bulla policy sign FILE'"
             }
             Self::BindsNoNames => "ask the publisher for a signature by 'bulla sign'",
             Self::MalformedAttestation { .. } => {

@@ -42,6 +42,14 @@ pub fn read_any<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
     read_with(text, KEYS)
 }
 
+/// The same for a document of any kind, whose objects may have so many keys.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_any_large<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
+    read_with(text, keys)
+}
+
 fn read_with<'a, T: Deserialize<'a>>(text: &'a [u8], keys: usize) -> Result<T, String> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err("it is empty".into());

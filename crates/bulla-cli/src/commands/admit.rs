@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla::{Access, Existing, LocalModel, ModelSource as _, Predicate, Printable, Statement};
-use bulla_policy::{Candidate, Decision, Memory, ModelName, Outcome, Request};
+use bulla::{Access, Existing, Printable};
+use bulla_policy::{Decision, Finding, ModelName, Outcome};
+use bulla_registry::Answer;
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
-use super::lineage::{Around, ChainFlags};
+use super::lineage::ChainFlags;
 use crate::arguments::WorkArguments;
+use crate::deciding::{Asked, decide, new_request, record};
 use crate::files;
 use crate::policies::PolicyArguments;
-use crate::problem::Verdict;
+use crate::problem::{Problem, Verdict};
+use crate::registry::{RegistryArguments, To};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
@@ -30,13 +33,19 @@ pub(crate) struct Arguments {
     /// The name that it is deployed by [default: that of the directory or file]
     #[arg(long, value_name = "NAME", help_heading = "The model")]
     name: Option<String>,
-    /// What the model has to be, as its publisher says elsewhere: oms:HEX or oms-manifest-v1:HEX; may be repeated
+    /// What the model has to be, as its publisher says elsewhere: oms:HEX, oms-manifest-v1:HEX or, for a model of one
+    /// file, sha256:HEX; may be repeated
     #[arg(long, value_name = "DIGEST", value_parser = ModelName::parse, help_heading = "The model")]
     expected_digest: Vec<ModelName>,
     #[command(flatten)]
     chain: ChainFlags,
     #[command(flatten)]
     verdict: VerdictArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
+    /// An id of this request: asked again, it gets the same answer [default: a new one]
+    #[arg(long, value_name = "ID", help_heading = "The registry")]
+    request: Option<String>,
     #[command(flatten)]
     work: WorkArguments,
 }
@@ -59,7 +68,8 @@ const EXAMPLES: &str = "\
 Examples:
   bulla admit fraud-eu --policy policy.yaml --environment production
   bulla admit fraud-eu --policy policy.yaml --environment staging --name fraud
-  bulla admit fraud-eu -p policy.yaml -e production --in . --parents-by-signature";
+  bulla admit fraud-eu -p policy.yaml -e production --in . --parents-by-signature
+  bulla admit fraud-eu -p policy.yaml -e production --registry registry.toml --request deploy-1";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -70,6 +80,8 @@ struct Report<'a> {
     decision: &'a Decision,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
@@ -77,7 +89,14 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
     let now = jiff::Timestamp::now();
     let model = &arguments.model;
     // Whatever can be wrong with the flags is found out before hundreds of gigabytes are read.
-    let gate = arguments.policy.gate(now, &limits)?;
+    let opened = arguments.registry.open_if_named(To::Write, now)?;
+    if opened.is_none() && arguments.request.is_some() {
+        return Err(Problem::usage(
+            "--request is the id under which a registry keeps the decision, and none is named",
+            "name its file with --registry, or leave --request out",
+        ));
+    }
+    let gate = arguments.policy.gate(opened.as_ref(), now, &limits)?;
     let signer = match &arguments.verdict.verdict {
         None => None,
         Some(path) => {
@@ -88,60 +107,115 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
             Some((path, arguments.verdict.signer.signer(&limits, ui)?))
         }
     };
-    let source = LocalModel::open(model)?;
-    let name = arguments.name.clone().unwrap_or_else(|| source.name().to_owned());
-    let chain_counts = arguments.policy.environment(&gate)?.chain_counts();
-    let Around { held, measure_parents, rederive } = arguments.chain.around(model, chain_counts)?;
-    let again = crate::rederive::Again { limits: &limits };
-    let request = Request {
-        environment: &arguments.policy.environment,
-        name: &name,
+    let asked = Asked {
+        model,
+        name: arguments.name.as_deref(),
         expected: &arguments.expected_digest,
-        measure_parents,
-        converter: rederive.then_some(&again as &dyn bulla::lineage::Converter),
+        chain: &arguments.chain,
+        work: &arguments.work,
+        signature: None,
     };
-    let bar = ui.bar("hashing");
-    let candidate = Candidate { source: &source, held };
-    let work = arguments.work.work(&bar);
-    let decision = gate.decide(&request, candidate, &Memory::default(), now, &limits, work)?;
-    drop(bar);
+    let decision = decide(&gate, &arguments.policy, opened.as_ref(), asked, now, &limits, ui)?;
 
-    let mut signed = None;
-    if let Some((path, signer)) = signer {
-        let verifier = arguments.verdict.verifier.as_deref().unwrap_or_default();
-        match statement(&decision, verifier, &arguments.policy.policy, source.name()) {
-            None => ui.note(
-                "no verdict was signed: no signature that counts says which model it is about",
-            ),
-            Some(statement) => {
-                let sealed = bulla::sign::attest(&statement, signer.as_signer(), &limits)?;
-                signer.signed_by(&sealed.key, &sealed.bundle, &limits)?;
-                bulla::store(path, &sealed.bundle, Access::Public, Existing::Replace)?;
-                signed = Some(path.display().to_string());
-            }
+    let verifier = arguments.verdict.verifier.as_deref().unwrap_or_default();
+    let sealed = match &signer {
+        None => None,
+        Some((_, signer)) => {
+            let statement = decision.statement(verifier, &policy_uri(&arguments.policy.policy))?;
+            let sealed = bulla::sign::attest(&statement, signer.as_signer(), &limits)?;
+            signer.signed_by(&sealed.key, &sealed.bundle, &limits)?;
+            Some(sealed.bundle)
         }
-    }
-    let shown = model.display().to_string();
-    let report = Report {
-        command: "admit",
-        verdict: if decision.admitted { "admitted" } else { "refused" },
-        model: shown.clone(),
-        decision: &decision,
-        signed,
     };
-    ui.decision(&report, &shown, &decision)?;
-    Ok(if decision.admitted { Verdict::Yes } else { Verdict::No })
+    let mut shown = Shown { command: "admit", ..Shown::default() };
+    if let Some(opened) = &opened {
+        let request = match &arguments.request {
+            Some(request) => request.clone(),
+            None => new_request()?,
+        };
+        let verdict = sealed.as_deref();
+        let answer = record(opened, &gate, &decision, &request, model, verdict, now)?;
+        if answer.repeated {
+            return repeated(&answer, model, signer.as_ref().map(|(path, _)| *path), ui);
+        }
+        shown.request = Some(request);
+    }
+    if let (Some(bundle), Some((path, _))) = (&sealed, &signer) {
+        bulla::store(path, bundle, Access::Public, Existing::Replace)?;
+        shown.signed = Some(path.display().to_string());
+    }
+    show(shown, &model.display().to_string(), &decision, ui)
 }
 
-/// The decision as a statement about the model.
-fn statement(decision: &Decision, verifier: &str, policy: &Path, name: &str) -> Option<Statement> {
+/// The request was answered before: that answer is given again, and no other.
+fn repeated(
+    answer: &Answer,
+    model: &Path,
+    verdict: Option<&PathBuf>,
+    ui: &Ui,
+) -> crate::problem::Outcome {
+    let decided = &answer.decided;
+    if let (Some(path), Some(bundle)) = (verdict, &answer.verdict) {
+        bulla::store(path, bundle, Access::Public, Existing::Replace)?;
+    }
+    // An admission that was withdrawn since is none.
+    let admitted = decided.admitted && answer.withdrawn.is_none();
+    let decision: serde_json::Value = serde_json::from_slice(&answer.json)
+        .map_err(|_| bulla::Fault::Bug { what: "a decision in the registry cannot be read" })?;
+    let report = serde_json::json!({
+        "command": "admit", "verdict": if admitted { "admitted" } else { "refused" },
+        "model": model.display().to_string(), "request": decided.request, "repeated": true,
+        "withdrawn": answer.withdrawn, "decision": decision,
+    });
+    let shown = model.display().to_string();
+    ui.result(&report, |out| {
+        let word = if admitted { "admitted" } else { "refused" };
+        writeln!(
+            out,
+            "{word}: {} for {} (answered at {} already)",
+            Printable(&shown),
+            Printable(&decided.environment),
+            decided.time
+        )
+    })?;
+    if let Some(at) = answer.withdrawn {
+        ui.note(&format!("the admission was withdrawn at {at}"));
+    }
+    Ok(if admitted { Verdict::Yes } else { Verdict::No })
+}
+
+/// What is shown beside a decision.
+#[derive(Default)]
+pub(crate) struct Shown {
+    pub(crate) command: &'static str,
+    pub(crate) signed: Option<String>,
+    pub(crate) request: Option<String>,
+}
+
+/// Tells what was decided.
+pub(crate) fn show(
+    shown: Shown,
+    model: &str,
+    decision: &Decision,
+    ui: &Ui,
+) -> crate::problem::Outcome {
+    let (verdict, word) = match decision.admitted {
+        true => (Verdict::Yes, "admitted"),
+        false => (Verdict::No, "refused"),
+    };
+    let Shown { command, signed, request } = shown;
+    let model_name = model.to_owned();
+    let report = Report { command, verdict: word, model: model_name, decision, signed, request };
+    ui.decision(&report, model, decision)?;
+    Ok(verdict)
+}
+
+/// What a verdict calls the policy: its file, without the folders of this machine.
+fn policy_uri(policy: &Path) -> String {
     let file = policy.file_name().unwrap_or_default().to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let file: String = file.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-    let mut verdict = decision.verdict(verifier, &format!("file:{file}"))?;
-    verdict.verifier.version.insert("bulla".into(), env!("CARGO_PKG_VERSION").into());
-    let about = decision.digests?.descriptor(name, None);
-    Some(Statement::about(about, Predicate::Verdict(Box::new(verdict))))
+    format!("file:{file}")
 }
 
 /// How each rule went, under each other.
@@ -150,23 +224,24 @@ pub(crate) fn findings(
     decision: &Decision,
     all: bool,
 ) -> std::io::Result<()> {
-    for finding in &decision.findings {
-        let (mark, shown) = match finding.outcome {
-            Outcome::Met => ("met", all),
-            Outcome::Waived => ("waived", true),
-            Outcome::NotMet => ("NOT MET", true),
-        };
-        if !shown {
-            continue;
+    let shown = |one: &&Finding| all || one.outcome != Outcome::Met;
+    decision.findings.iter().filter(shown).try_for_each(|one| finding(out, one))
+}
+
+/// How a rule went.
+pub(crate) fn finding(out: &mut dyn std::io::Write, finding: &Finding) -> std::io::Result<()> {
+    let mark = match finding.outcome {
+        Outcome::Met => "met",
+        Outcome::Waived => "waived",
+        Outcome::NotMet => "NOT MET",
+    };
+    writeln!(out, "  {:<18} {mark:<8} {}", finding.rule, Printable(&finding.found))?;
+    if finding.outcome == Outcome::NotMet {
+        if let Some(expected) = &finding.expected {
+            writeln!(out, "  {:<18} expected {}", "", Printable(expected))?;
         }
-        writeln!(out, "  {:<18} {mark:<8} {}", finding.rule, Printable(&finding.found))?;
-        if finding.outcome == Outcome::NotMet {
-            if let Some(expected) = &finding.expected {
-                writeln!(out, "  {:<18} expected {}", "", Printable(expected))?;
-            }
-            if let Some(remedy) = &finding.remedy {
-                writeln!(out, "  {:<18} hint:    {}", "", Printable(remedy))?;
-            }
+        if let Some(remedy) = &finding.remedy {
+            writeln!(out, "  {:<18} hint:    {}", "", Printable(remedy))?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use super::attest::{AgreeArguments, Desk, end};
 use crate::inputs::Believed;
 use crate::policies::PolicyArguments;
 use crate::problem::{Outcome, Problem};
+use crate::registry::{Opened, RegistryArguments, To};
 use crate::ui::Ui;
 
 /// Agree to a model for an environment
@@ -23,6 +24,8 @@ pub(crate) struct ApproveArguments {
     agree: AgreeArguments,
     #[command(flatten)]
     policy: PolicyArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// When it ends: a day, a time, or days from now
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = end, help_heading = "The approval")]
     expires: Timestamp,
@@ -46,6 +49,8 @@ pub(crate) struct ExceptionArguments {
     agree: AgreeArguments,
     #[command(flatten)]
     policy: PolicyArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// A rule that need not be met, as 'bulla admit' names it; may be repeated
     #[arg(long, value_name = "RULE", required = true, value_parser = rule, help_heading = "The exception")]
     waive: Vec<String>,
@@ -71,7 +76,9 @@ fn rule(name: &str) -> Result<String, String> {
 pub(crate) fn approve(arguments: &ApproveArguments, ui: &Ui) -> Outcome {
     let issued = Timestamp::now();
     not_over(arguments.expires, issued)?;
-    say(&arguments.agree, &arguments.policy, issued, ui, |applies_to| {
+    let opened = arguments.registry.open_if_named(To::Read, issued)?;
+    let by = By { policy: &arguments.policy, registry: opened.as_ref() };
+    say(&arguments.agree, &by, issued, ui, |applies_to| {
         Predicate::Approval(Approval {
             applies_to,
             issued,
@@ -84,7 +91,9 @@ pub(crate) fn approve(arguments: &ApproveArguments, ui: &Ui) -> Outcome {
 pub(crate) fn exception(arguments: &ExceptionArguments, ui: &Ui) -> Outcome {
     let issued = Timestamp::now();
     not_over(arguments.expires, issued)?;
-    say(&arguments.agree, &arguments.policy, issued, ui, |applies_to| {
+    let opened = arguments.registry.open_if_named(To::Read, issued)?;
+    let by = By { policy: &arguments.policy, registry: opened.as_ref() };
+    say(&arguments.agree, &by, issued, ui, |applies_to| {
         Predicate::Exception(Exception {
             applies_to,
             waives: arguments.waive.clone(),
@@ -105,17 +114,23 @@ fn not_over(expires: Timestamp, now: Timestamp) -> Result<(), Problem> {
     }
 }
 
+/// By what it is known whose signature counts.
+struct By<'a> {
+    policy: &'a PolicyArguments,
+    registry: Option<&'a Opened>,
+}
+
 /// Signs a statement about a model that somebody has signed whom the policy names.
 fn say(
     agree: &AgreeArguments,
-    policy: &PolicyArguments,
+    by: &By<'_>,
     now: Timestamp,
     ui: &Ui,
     predicate: impl FnOnce(AppliesTo) -> Predicate,
 ) -> Outcome {
     let limits = agree.work.limits();
-    let gate: Gate = policy.gate(now, &limits)?;
-    let environment = policy.environment(&gate)?;
+    let gate: Gate = by.policy.gate(by.registry, now, &limits)?;
+    let environment = by.policy.environment(&gate)?;
     let applies_to = AppliesTo {
         policy: gate.policy().name.clone(),
         environment: environment.name.clone(),

@@ -13,8 +13,8 @@ use crate::ui::Ui;
 
 /// Show the whole story in a minute, in a temporary folder
 ///
-/// Makes a small model and a key, signs, verifies, tampers, and is refused. Every step is a command
-/// of this program that you could have typed.
+/// Makes a small model and a key, signs, verifies, tampers, and is refused; then a company's gate admits it, refuses it tampered, and finds what
+/// rests on a key that was stolen. Every step is a command of this program that you could have typed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bulla demo")]
 pub(crate) struct Arguments {
@@ -68,7 +68,90 @@ impl Story<'_> {
         self.step(&["sign", "my-model", "--key", "mallory.key"], 0)?;
         self.step(&["verify", "my-model", "--key", "signer.pub"], 1)?;
 
-        println("\nThat is all: the model as it was signed was accepted, and nothing else was.")
+        println("\nThe model as it was signed was accepted, and nothing else was.")?;
+        self.gate()
+    }
+
+    /// The same model at a company's gate.
+    fn gate(&self) -> Result<(), Problem> {
+        println(
+            "\nA company deploys by a policy: signed by the publisher, and approved by two people.",
+        )?;
+        for person in ["ana", "ben"] {
+            self.step(
+                &["key", "generate", "--output", &format!("{person}.key"), "--no-password"],
+                0,
+            )?;
+        }
+        self.file("policy.yaml", self.policy()?.as_bytes())?;
+        self.step(&["policy", "explain", "policy.yaml"], 0)?;
+        self.step(&["registry", "init", "registry.toml", "--no-password"], 0)?;
+
+        println("\nThe model comes from its publisher again, whole:")?;
+        self.file("my-model/weights.safetensors", &weights())?;
+        let rogue = self.folder.join("my-model/loader.py");
+        std::fs::remove_file(&rogue).map_err(|e| Fault::io("remove", &rogue, e))?;
+        self.step(&["sign", "my-model", "--key", "signer.key"], 0)?;
+        let production = ["--policy", "policy.yaml", "--environment", "production"];
+        let by_policy = |before: &[&'static str], after: &[&'static str]| -> Vec<&'static str> {
+            [before, &production, after].concat()
+        };
+        self.step(&by_policy(&["approve", "my-model"], &["--key", "ana.key"]), 0)?;
+        self.step(&by_policy(&["approve", "my-model"], &["--key", "ben.key"]), 0)?;
+
+        println("\nSigned and approved, it is admitted, and runs:")?;
+        let registry = ["--registry", "registry.toml"];
+        let request = ["--registry", "registry.toml", "--request", "deploy-1"];
+        self.step(&by_policy(&["admit", "my-model"], &request), 0)?;
+        self.step(&["registry", "release", "deploy-1", "--registry", "registry.toml"], 0)?;
+
+        println("\nTampered with, it is not:")?;
+        let mut tampered = weights();
+        if let Some(byte) = tampered.first_mut() {
+            *byte ^= 1;
+        }
+        self.file("my-model/weights.safetensors", &tampered)?;
+        self.step(&by_policy(&["admit", "my-model"], &registry), 1)?;
+        self.file("my-model/weights.safetensors", &weights())?;
+
+        println("\nThe publisher's key is stolen. What rests on it?")?;
+        let stolen = self.key("signer.pub")?;
+        let revoke =
+            ["revoke", "key", &stolen, "--reason", "stolen", "--registry", "registry.toml"];
+        self.step(&revoke, 0)?;
+        println("\nAll of that is stopped in one step:")?;
+        self.step(&[&revoke[..], &["--confirm"]].concat(), 0)?;
+        self.step(&by_policy(&["admit", "my-model"], &registry), 1)?;
+        self.step(&["registry", "audit", "--registry", "registry.toml"], 0)?;
+
+        println("\nThat is all: sealed, admitted, refused, and withdrawn.")
+    }
+
+    fn policy(&self) -> Result<String, Problem> {
+        let key = |name: &str| -> Result<String, Problem> {
+            let fingerprint = self.key(&format!("{name}.pub"))?;
+            Ok(format!("{{ public_key: {name}.pub, fingerprint: \"{fingerprint}\" }}"))
+        };
+        let person = |id: &str| -> Result<String, Problem> {
+            Ok(format!("{{ id: {id}, keys: [{}] }}", key(id)?))
+        };
+        Ok(format!(
+            "policy: {{ name: demo, version: 1, expires: 2099-01-01 }}\n\
+             roles:\n  managers:\n    people:\n      - {}\n      - {}\n\
+             signing_authorities:\n  publisher:\n    type: key\n    may_sign: [oms]\n    keys:\n      - {}\n    approvals: {{ required: 2, from: managers }}\n\
+             verification_policy:\n  production:\n    accepted_authorities: [publisher]\n    formats: [safetensors, json]\n",
+            person("ana")?,
+            person("ben")?,
+            key("signer")?,
+        ))
+    }
+
+    /// The fingerprint of a key.
+    fn key(&self, file: &str) -> Result<String, Problem> {
+        let limits = bulla::Limits::default();
+        let bytes = bulla::read_named(&self.folder.join(file), limits.pem_bytes)?;
+        let key = bulla::PublicKey::from_pem(&String::from_utf8_lossy(&bytes), &limits)?;
+        Ok(key.fingerprint().to_string())
     }
 
     fn file(&self, name: &str, contents: &[u8]) -> Result<(), Problem> {
@@ -88,6 +171,7 @@ impl Story<'_> {
         let output = Command::new(&program)
             .args(arguments.iter().map(OsString::from))
             .current_dir(self.folder)
+            .env_remove("BULLA_REGISTRY")
             .stdin(Stdio::null())
             .output()
             .map_err(|e| Fault::io("run", &program, e))?;

@@ -28,6 +28,7 @@ enum Command {
     Show(Show),
     Encrypt(Encrypt),
     Decrypt(Decrypt),
+    Rotate(Box<super::rotate::Arguments>),
 }
 
 /// Make a key pair
@@ -175,6 +176,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         Command::Show(arguments) => show(arguments, ui),
         Command::Encrypt(arguments) => encrypt(arguments, ui),
         Command::Decrypt(arguments) => decrypt(arguments, ui),
+        Command::Rotate(arguments) => super::rotate::run(arguments, ui),
     }
 }
 

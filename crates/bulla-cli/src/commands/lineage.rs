@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bulla::lineage::{Held, Lineage, Options, walk};
-use bulla::{Access, Existing, Limits, Printable};
+use bulla::{Access, Existing, Fault, Limits, Printable};
 use bulla_policy::TrustFile;
 use clap::{Args, ValueEnum, ValueHint};
 use serde::Serialize;
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 /// How a chain is walked.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "The chain")]
 pub(crate) struct ChainFlags {
     /// A folder in which ancestors lie; may be repeated [default: the folder that MODEL lies in]
@@ -115,8 +115,13 @@ pub(crate) struct Around {
 }
 
 impl ChainFlags {
+    /// With folders, and nothing else out of the ordinary.
+    pub(crate) fn of(folders: Vec<PathBuf>) -> Self {
+        Self { folders, ..Self::default() }
+    }
+
     /// The model, and what lies in the folders; if none was named and the chain counts, in that of the model.
-    pub(crate) fn around(&self, model: &Path, chain_counts: bool) -> Result<Around, Problem> {
+    pub(crate) fn around(&self, model: &Path, chain_counts: bool) -> Result<Around, Fault> {
         let folders = match self.folders.is_empty() {
             true if chain_counts => parent_of(model).into_iter().collect(),
             _ => self.folders.clone(),

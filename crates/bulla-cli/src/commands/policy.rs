@@ -1,10 +1,14 @@
 //! `bulla policy`
 
+mod import;
+mod simulate;
+mod test;
+
 use std::path::PathBuf;
 
 use bulla::claims::append;
 use bulla::{Limits, Printable};
-use bulla_policy::{Concern, Policy, signature_files};
+use bulla_policy::{Concern, Policy, RevocationList, signature_files};
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 
@@ -13,7 +17,7 @@ use crate::problem::{Outcome, Problem, Verdict};
 use crate::signing::SignerArguments;
 use crate::ui::Ui;
 
-/// Check, explain or sign a policy (docs/policy.md)
+/// Check, explain, test, simulate, describe, bring in or sign a policy (docs/policy.md)
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -24,6 +28,10 @@ pub(crate) struct Arguments {
 enum What {
     Check(CheckArguments),
     Explain(ExplainArguments),
+    Test(test::Arguments),
+    Simulate(Box<simulate::Arguments>),
+    Schema(SchemaArguments),
+    Import(Box<import::Arguments>),
     Sign(Box<SignArguments>),
 }
 
@@ -45,6 +53,15 @@ struct ExplainArguments {
     file: PathBuf,
 }
 
+/// Print the JSON Schema of a policy, for editors
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla policy schema\n  bulla policy schema --revocations")]
+struct SchemaArguments {
+    /// That of its document of revocations
+    #[arg(long)]
+    revocations: bool,
+}
+
 /// Sign a policy, or a document that it names, and keep the signature beside it
 ///
 /// Each of several people adds a line to FILE.sigstore.jsonl. Where it is another document, as revocations.yaml, it is signed likewise.
@@ -62,6 +79,10 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     match &arguments.what {
         What::Check(arguments) => check(arguments, ui),
         What::Explain(arguments) => explain(arguments, ui),
+        What::Test(arguments) => test::run(arguments, ui),
+        What::Simulate(arguments) => simulate::run(arguments, ui),
+        What::Import(arguments) => import::run(arguments, ui),
+        What::Schema(arguments) => schema(arguments),
         What::Sign(arguments) => sign(arguments, ui),
     }
 }
@@ -86,7 +107,7 @@ struct Rules<'a> {
 fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
     let limits = Limits::default();
     let now = jiff::Timestamp::now();
-    let (policy, bytes) = match Policy::read(&arguments.file, &limits) {
+    let policy = match Policy::read(&arguments.file, &limits) {
         Ok(read) => read,
         // It was read, and cannot be used: that is the answer.
         Err(fault @ (bulla::Fault::Policy { .. } | bulla::Fault::TrustFile { .. })) => {
@@ -100,7 +121,10 @@ fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
         Err(fault) => return Err(fault.into()),
     };
     let mut concerns = policy.concerns(now);
-    let unsigned = policy.check_signatures(&bytes, now, &limits)?.err().unwrap_or_default();
+    let known = RevocationList::default();
+    // Without its document of revocations it can be checked all the same; that is told where it is used.
+    let withdrawn = policy.revocations(&known, now, &limits).unwrap_or(known);
+    let unsigned = policy.unsigned(None, &withdrawn, now, &limits)?;
     concerns.extend(unsigned.into_iter().map(Concern::unsigned));
     let wrong = concerns.iter().any(|concern| concern.is_error);
     let report = Checked {
@@ -121,12 +145,23 @@ fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
 }
 
 fn explain(arguments: &ExplainArguments, ui: &Ui) -> Outcome {
-    let (policy, _) = Policy::read(&arguments.file, &Limits::default())?;
+    let policy = Policy::read(&arguments.file, &Limits::default())?;
     let lines = policy.explain();
     let report = serde_json::json!({ "command": "policy", "verdict": "explained", "lines": lines });
     ui.result(&report, |out| {
         lines.iter().try_for_each(|line| writeln!(out, "{}", Printable(line)))
     })?;
+    Ok(Verdict::Yes)
+}
+
+/// A schema is JSON whoever asks.
+fn schema(arguments: &SchemaArguments) -> Outcome {
+    use std::io::Write as _;
+    let schema = match arguments.revocations {
+        true => bulla_policy::revocations_schema(),
+        false => bulla_policy::policy_schema(),
+    };
+    std::io::stdout().write_all(crate::ui::to_json(&schema)?.as_bytes())?;
     Ok(Verdict::Yes)
 }
 

@@ -10,9 +10,14 @@ use bulla::{
 };
 use clap::{Args, ValueHint};
 
+use super::admit::Shown;
+use super::lineage::ChainFlags;
 use crate::arguments::{WorkArguments, ignored, part, paths};
+use crate::deciding::{Asked, decide};
 use crate::files;
+use crate::policies::{PinArguments, PolicyArguments};
 use crate::problem::{Outcome, Problem, Verdict};
+use crate::registry::{RegistryArguments, To};
 use crate::trust::TrustArguments;
 use crate::ui::Ui;
 
@@ -28,6 +33,17 @@ pub(crate) struct Arguments {
     models: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArguments,
+    /// Decide by a policy instead: the same as 'bulla admit' (docs/policy.md)
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "By a policy")]
+    #[arg(requires = "environment", conflicts_with_all = WITHOUT_POLICY)]
+    policy: Option<PathBuf>,
+    /// For which of its environments
+    #[arg(long, short, value_name = "NAME", requires = "policy", help_heading = "By a policy")]
+    environment: Option<String>,
+    #[command(flatten)]
+    pin: PinArguments,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// The signature [default: MODEL/model.sig, or FILE.sig]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     signature: Option<PathBuf>,
@@ -39,14 +55,31 @@ pub(crate) struct Arguments {
     ignore_unsigned_files: bool,
     /// Look only at this path and below, and at nothing else: what this rank will load (a weaker check); may be
     /// repeated
-    #[arg(long, value_name = "PATH", help_heading = "In parts")]
+    #[arg(long, value_name = "PATH", help_heading = "In parts", conflicts_with = "policy")]
     only: Vec<OsString>,
     /// Check the contents of one part of several (a weaker check; all parts together are a full one)
-    #[arg(long, value_name = "K/N", value_parser = part, help_heading = "In parts")]
+    #[arg(long, value_name = "K/N", value_parser = part, help_heading = "In parts", conflicts_with = "policy")]
     partition: Option<bulla::model::Part>,
     #[command(flatten)]
     work: WorkArguments,
 }
+
+/// What a policy says itself, and weaker checks, which no policy is met by (rule 3 of the security design).
+const WITHOUT_POLICY: [&str; 13] = [
+    "key",
+    "ca",
+    "signer",
+    "identity",
+    "identity_provider",
+    "require_claim",
+    "timestamp_roots",
+    "trusted_root",
+    "trust_config",
+    "staging",
+    "signature",
+    "ignore",
+    "ignore_unsigned_files",
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,10 +88,19 @@ Examples:
   bulla verify certified-model --ca root.pem --signer team@example.com
   bulla verify keyless-model --identity a@example.com --identity-provider https://idp.example
   bulla verify my-model --key signer.pub --only weights.bin
-  bulla verify my-model --key signer.pub --partition 0/4";
+  bulla verify my-model --key signer.pub --partition 0/4
+  bulla verify fraud-eu --policy policy.yaml --environment production";
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let limits = arguments.work.limits();
+    if let (Some(policy), Some(environment)) = (&arguments.policy, &arguments.environment) {
+        let policy = PolicyArguments {
+            policy: policy.clone(),
+            environment: environment.clone(),
+            pin: arguments.pin.clone(),
+        };
+        return by_policy(arguments, &policy, &limits, ui);
+    }
     let trust = arguments.trust.trust(&limits, ui)?;
     if arguments.signature.is_some() && arguments.models.len() > 1 {
         return Err(Problem::usage(
@@ -94,6 +136,39 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         Ok(()) => Ok(verdict),
         Err(error) => Ok(verdict.and(ui.problem("verify", &error.into()))),
     }
+}
+
+/// Decides about each model, as `bulla admit` does.
+fn by_policy(arguments: &Arguments, policy: &PolicyArguments, limits: &Limits, ui: &Ui) -> Outcome {
+    if arguments.models.len() > 1 && ui.is_json() {
+        return Err(Problem::usage(
+            "--json prints one decision, and there are several models",
+            "ask for them one by one",
+        ));
+    }
+    let now = jiff::Timestamp::now();
+    let opened = arguments.registry.open_if_named(To::Read, now)?;
+    let gate = policy.gate(opened.as_ref(), now, limits)?;
+    let mut verdict = Verdict::Yes;
+    for model in &arguments.models {
+        let asked = Asked {
+            model,
+            name: None,
+            expected: &[],
+            chain: &ChainFlags::default(),
+            work: &arguments.work,
+            signature: None,
+        };
+        let decided = decide(&gate, policy, opened.as_ref(), asked, now, limits, ui);
+        verdict = verdict.and(match decided {
+            Ok(decision) => {
+                let shown = Shown { command: "verify", ..Shown::default() };
+                super::admit::show(shown, &model.display().to_string(), &decision, ui)?
+            }
+            Err(problem) => ui.problem("verify", &problem),
+        });
+    }
+    Ok(verdict)
 }
 
 type Checked = Result<VerifiedModel<LocalModel>, Failure>;

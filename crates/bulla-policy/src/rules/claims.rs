@@ -270,8 +270,8 @@ pub(crate) fn licenses(facts: &Facts<'_>) -> Option<Finding> {
             evidence.push(payload);
         }
     }
-    let hops = facts.lineage.hops.iter().filter_map(|hop| hop.digests);
-    let data: Vec<_> = hops.collect();
+    let hops = super::origin::ancestors(facts).into_iter().filter_map(|hop| hop.digests);
+    let data: Vec<_> = hops.chain(facts.digests()).collect();
     for stated in facts.stated.iter().filter(|stated| by(stated, &rule.signed_by)) {
         let attestation = stated.claim.value();
         if let Predicate::Dataset(dataset) = &attestation.statement.predicate

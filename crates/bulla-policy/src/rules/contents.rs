@@ -2,19 +2,15 @@
 
 use bulla::model::{CLAIMS_NAME, ModelPath, SIGNATURE_NAME};
 use bulla::statement::oms::Dialect;
-use bulla::{Failure, Fault, Notice, Refusal};
-use serde_json::Value;
+use bulla::{Notice, Refusal};
 
 use crate::decision::Finding;
-use crate::environment::EnvironmentEntry;
 use crate::gate::Facts;
 use crate::revocations::ModelName;
 
 const INTEGRITY: &str = "integrity";
 /// Differences that are named.
 const NAMED: usize = 20;
-/// Bytes of a configuration that is looked at.
-const CONFIGURATION_BYTES: u64 = 16 << 20;
 
 /// It is not what was signed.
 pub(crate) fn differs(refusal: &Refusal) -> Finding {
@@ -102,28 +98,35 @@ pub(crate) fn names(facts: &Facts<'_>) -> Option<Finding> {
     ))
 }
 
-/// It is what its publisher says elsewhere.
+/// It is what its publisher says elsewhere. SHA-256 of a file stands for a model of that file alone.
 pub(crate) fn expected_digest(facts: &Facts<'_>) -> Option<Finding> {
     let expected = facts.request.expected;
     if expected.is_empty() {
         return None;
     }
     let digests = facts.digests();
+    let mut files = facts.file_digests.values();
+    let only = files.next().filter(|_| files.next().is_none());
     let is = |name: &&ModelName| match (name, digests) {
         (ModelName::Oms(digest), Some(found)) => *digest == found.oms,
         (ModelName::Manifest(digest), Some(found)) => *digest == found.manifest,
+        (ModelName::File(digest), _) => only == Some(digest),
         _ => false,
     };
     let wanted: Vec<String> = expected.iter().map(ToString::to_string).collect();
-    let found = digests.map_or("no digest that counts".to_owned(), |d| d.to_string());
+    let mut found = digests.map_or("no digest that counts".to_owned(), |d| d.to_string());
+    if let Some(digest) = only {
+        found.push_str(&format!(" sha256:{}", digest.to_hex()));
+    }
+    let mut remedy =
+        "get the model again from its publisher, and the digest from where it is published"
+            .to_owned();
+    if only.is_none() && expected.iter().any(|name| matches!(name, ModelName::File(_))) {
+        remedy.push_str("; sha256: is the digest of one file, and a model of several has an oms: digest ('bulla digest MODEL')");
+    }
     Some(match expected.iter().all(|name| is(&name)) {
         true => Finding::met("expected-digest", wanted.join(" ")),
-        false => Finding::not_met(
-            "expected-digest",
-            found,
-            wanted.join(" "),
-            "get the model again from its publisher, and the digest from where it is published",
-        ),
+        false => Finding::not_met("expected-digest", found, wanted.join(" "), remedy),
     })
 }
 
@@ -202,82 +205,4 @@ pub(crate) fn formats(facts: &Facts<'_>) -> Option<Finding> {
 pub(super) fn format(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.rsplit_once('.').map_or(name, |(_, extension)| extension).to_lowercase()
-}
-
-/// Loading it runs no code that came with it, or from elsewhere: configurations that say so (`auto_map` and the like).
-pub(crate) fn remote_code(facts: &Facts<'_>) -> Result<Option<Finding>, Fault> {
-    use crate::chain::Permission;
-    let entry: &EnvironmentEntry = &facts.environment.entry;
-    if entry.remote_code == Permission::Allow {
-        return Ok(None);
-    }
-    let Some(model) = facts.model else {
-        return Ok(facts.unsigned.map(|_| {
-            Finding::not_met(
-                "remote-code",
-                "an unsigned model is not opened to look",
-                "a signed model, or 'remote_code: allow'",
-                "sign the model",
-            )
-        }));
-    };
-    let mut wrong = Vec::new();
-    for (path, file) in &model.manifest().files {
-        if !path.as_str().to_lowercase().ends_with(".json") {
-            continue;
-        }
-        if file.size() > CONFIGURATION_BYTES {
-            if !is_data(path) {
-                wrong.push(format!("{path}: it is too large to look at"));
-            }
-            continue;
-        }
-        let read = match model.open_verified(path) {
-            Ok(read) => read,
-            Err(Failure::Fault(fault)) => return Err(fault),
-            Err(Failure::Refused(refusal)) => return Ok(Some(differs(&refusal))),
-        };
-        // Loaders read more than JSON is, NaN for one: what cannot be read here may hold anything there.
-        match serde_json::from_slice::<Value>(read.as_ref()) {
-            Ok(value) => wrong.extend(code_in(&value, 0).map(|what| format!("{path}: {what}"))),
-            Err(_) => wrong.push(format!("{path}: it is no JSON that can be looked at")),
-        }
-    }
-    Ok(Some(match wrong.is_empty() {
-        true => Finding::met("remote-code", "no configuration asks for any"),
-        false => Finding::not_met(
-            "remote-code",
-            wrong.join("; "),
-            "no code that comes with a model",
-            "use a model of an architecture that the loader has itself, or have the code reviewed and an exception given",
-        ),
-    }))
-}
-
-/// Words and names of tensors: these are large, and no loader takes them for a configuration.
-fn is_data(path: &ModelPath) -> bool {
-    let name = path.as_str().rsplit('/').next().unwrap_or_default();
-    ["tokenizer.json", "vocab.json"].contains(&name) || name.ends_with(".index.json")
-}
-
-/// What in a configuration makes a loader run code.
-fn code_in(value: &Value, depth: usize) -> Option<String> {
-    const MEMBERS: [&str; 4] =
-        ["auto_map", "custom_pipelines", "trust_remote_code", "_custom_code"];
-    if depth > 64 {
-        return Some("it is nested too deep to look at".into());
-    }
-    match value {
-        Value::Object(members) => members.iter().find_map(|(name, value)| {
-            let asks = MEMBERS.contains(&name.as_str())
-                && !matches!(value, Value::Null | Value::Bool(false));
-            let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
-            if asks && !empty {
-                return Some(format!("{name} asks for code"));
-            }
-            code_in(value, depth + 1)
-        }),
-        Value::Array(items) => items.iter().find_map(|item| code_in(item, depth + 1)),
-        _ => None,
-    }
 }

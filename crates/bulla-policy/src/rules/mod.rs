@@ -5,6 +5,7 @@ pub(crate) mod contents;
 pub(crate) mod custom;
 pub(crate) mod origin;
 pub(crate) mod people;
+pub(crate) mod remote_code;
 pub(crate) mod signature;
 
 use bulla::Fault;
@@ -44,7 +45,7 @@ pub(crate) fn all(facts: &Facts<'_>) -> Result<Vec<Finding>, Fault> {
     findings.extend(contents::withdrawn(facts));
     findings.extend(contents::quarantine(facts));
     findings.extend(contents::formats(facts));
-    findings.extend(contents::remote_code(facts)?);
+    findings.extend(remote_code::remote_code(facts)?);
     // Of what nobody has signed nothing can be said: that is the rule that was not met.
     if facts.signature.is_none() && facts.unsigned.is_none() {
         return Ok(findings);

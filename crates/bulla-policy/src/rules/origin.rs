@@ -184,13 +184,23 @@ pub(crate) fn lineage(facts: &Facts<'_>) -> Option<Finding> {
             wrong.push(format!("{}: it reaches {level}, expected {least}", hop.name));
         }
     }
-    Some(match stands && !low {
-        true => Finding::met("lineage", lineage.weakest.clone()),
+    let named = |account: &Account| {
+        let payload = account.payload.strip_prefix("sha256:").unwrap_or(&account.payload);
+        format!("sha256:{payload}")
+    };
+    let finding = match stands && !low {
+        true => {
+            let mut finding = Finding::met("lineage", lineage.weakest.clone());
+            let accounts = counting(facts).filter(|account| account.stands);
+            finding.evidence.extend(accounts.map(named));
+            finding
+        }
         false => Finding::not_met(
             "lineage",
             if wrong.is_empty() { "its chain does not stand".to_owned() } else { wrong.join("; ") },
             "a chain in which every link stands",
             "'bulla lineage' shows the chain and what is missing",
         ),
-    })
+    };
+    Some(finding)
 }

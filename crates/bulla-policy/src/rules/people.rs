@@ -71,6 +71,11 @@ fn agreed(
             continue;
         };
         let window = Window { issued: approval.issued, expires: approval.expires, valid_for };
+        if let Some(since) = facts.memory.approvals_since.filter(|since| approval.issued < *since) {
+            let by = stated.parties.iter().cloned().collect::<Vec<_>>().join(", ");
+            passed_over.push(format!("that of {by} is from {}, before {since}", approval.issued));
+            continue;
+        }
         match counts(facts, signature, role, stated, &approval.applies_to, &window) {
             Ok(who) => {
                 people.extend(who);

@@ -200,8 +200,7 @@ fn an_unsigned_model_where_none_is_asked_for() {
 /// A signature that binds no names, or no recipe, is none to admit by: nothing that is said of the model can be about it.
 #[test]
 fn a_signature_of_an_old_format() {
-    use bulla::sign::ToSign;
-    use bulla::{Digest, Signer as _, bundle};
+    use bulla::Digest;
     let world = World::new();
     let subject = |name: &str| {
         let bytes = std::fs::read(world.model().join(name)).unwrap();
@@ -214,11 +213,7 @@ fn a_signature_of_an_old_format() {
         "predicate": {},
     });
     let payload = payload.to_string();
-    let kind = bundle::PAYLOAD_TYPE;
-    let message = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
-    let signed = world.signer("prod").sign(ToSign::Message(message.as_bytes())).unwrap();
-    let bytes =
-        bundle::encode(&signed.material, &signed.evidence, payload.as_bytes(), &signed.signature);
+    let bytes = bulla_testkit::bundles::bundle_of(world.signer("prod"), payload.as_bytes());
     world.write("model.sig", &bytes);
     // It leaves no claims out, so they lie beside the model.
     let beside = world.folder.path().join("model.claims.jsonl");

@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod attacks;
+mod cases;
 mod claims;
 mod contents;
 mod custom;
 mod documents;
+mod model_verification;
 mod origin;
 mod people;
 mod revoked;
+mod rotation;
+mod schema;
 mod signatures;
 mod world;

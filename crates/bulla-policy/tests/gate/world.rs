@@ -10,8 +10,8 @@ use bulla::sign::{Known, attest, sign};
 use bulla::statement::approval::{AppliesTo, Approval, Exception};
 use bulla::statement::release::{ListedClaim, Release};
 use bulla::{
-    Compatibility, Fault, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel, ModelDigests,
-    Predicate, PublicKey, Recipe, Signer, Statement,
+    Compatibility, Failure, Fault, KeyAlgorithm, KeyPair, KeySigner, Limits, LocalModel,
+    ModelDigests, Predicate, PublicKey, Recipe, Signer, Statement,
 };
 use bulla_policy::{
     Candidate, Decision, Gate, Memory, ModelName, Outcome, Policy, Request, RevocationList,
@@ -54,6 +54,15 @@ pub(crate) fn quoted(text: &str) -> String {
 
 pub(crate) fn codes(decision: &Decision) -> Vec<&str> {
     decision.refusals().map(|finding| finding.rule.as_str()).collect()
+}
+
+/// The summary that the gate signs.
+pub(crate) fn verdict(decision: &Decision) -> bulla::statement::verdict::Verdict {
+    let statement = decision.statement("https://gate.example", "https://policy.example").unwrap();
+    match statement.predicate {
+        Predicate::Verdict(verdict) => *verdict,
+        other => panic!("{other:?}"),
+    }
 }
 
 impl World {
@@ -265,9 +274,9 @@ verification_policy:
     }
 
     #[track_caller]
-    pub(crate) fn decide_for(&self, environment: &str, name: &str) -> Result<Decision, Fault> {
+    pub(crate) fn decide_for(&self, environment: &str, name: &str) -> Result<Decision, Failure> {
         let limits = Limits::default();
-        let gate = Gate::open(self.read()?, &self.revoked, self.now, &limits)?;
+        let gate = Gate::open(self.read()?, None, &self.revoked, self.now, &limits)?;
         let request = Request {
             environment,
             name,
@@ -278,7 +287,7 @@ verification_policy:
         let source = LocalModel::open(&self.model())?;
         let held = vec![Held::local(&self.model())?];
         let candidate = Candidate { source: &source, held };
-        gate.decide(&request, candidate, &self.memory, self.now, &limits, work())
+        Ok(gate.decide(&request, candidate, &self.memory, self.now, &limits, work())?)
     }
 
     #[track_caller]

@@ -223,7 +223,7 @@ pub(crate) fn signature(name: &str, key: &str, trusted: Option<i64>) -> Record {
 pub(crate) fn decision(request: &str, name: &str, at: i64) -> NewDecision {
     NewDecision {
         request: request.to_owned(),
-        model: model(name),
+        model: Some(model(name)),
         environment: "production".into(),
         name: "fraud".into(),
         policy: PolicyRef {

@@ -17,28 +17,32 @@ impl Held {
     /// # Errors
     /// [`Fault::Io`] when something is there and cannot be read.
     pub fn local(path: &Path) -> Result<Self, Fault> {
+        Ok(Self::at(path, has_files(path)?))
+    }
+
+    fn at(path: &Path, has_files: bool) -> Self {
         let is_directory = path.is_dir();
         let signature = if is_directory { path.join(SIGNATURE_NAME) } else { with(path, ".sig") };
         // `.` has a name, too.
         let real = path.canonicalize();
         let named = path.file_name().or_else(|| real.as_ref().ok()?.file_name());
-        Ok(Self {
+        Self {
             place: path.display().to_string(),
             name: named.unwrap_or_default().to_string_lossy().into_owned(),
-            files: match has_files(path)? {
+            files: match has_files {
                 true => Files::Local(path.to_owned()),
                 false => Files::None,
             },
             signature: Stored::Local(signature),
             signature_path: is_directory.then(|| ModelPath::parse(SIGNATURE_NAME).ok()).flatten(),
             claims: claims_paths(path).into_iter().map(Stored::Local).collect(),
-        })
+        }
     }
 
     /// A model, and everything in these folders, each thing once: what [`walk`](super::walk) takes.
     ///
     /// # Errors
-    /// [`Fault::Io`] when something there cannot be read, [`Fault::TooMany`] when there is too much.
+    /// [`Fault::Io`] when the model or one of the folders cannot be read, [`Fault::TooMany`] when there is too much.
     pub fn around(model: &Path, folders: &[PathBuf]) -> Result<Vec<Self>, Fault> {
         let mut seen = BTreeSet::from_iter(model.canonicalize());
         let mut all = vec![Self::local(model)?];
@@ -47,9 +51,8 @@ impl Held {
             // One that has claims and no files has no place of its own.
             let new = |path: &PathBuf| seen.insert(path.canonicalize().unwrap_or(path.clone()));
             let paths: Vec<PathBuf> = paths.into_iter().filter(new).collect();
-            for path in paths {
-                all.push(Self::local(&path)?);
-            }
+            // What cannot be read is told when it is looked at: it is one neighbour less.
+            all.extend(paths.iter().map(|path| Self::at(path, has_files(path).unwrap_or(true))));
         }
         Ok(all)
     }

@@ -8,7 +8,7 @@ use super::walk::{GET_IT, Walk, Wanted, list};
 use super::{Hop, Problem, Standing};
 use crate::error::{Failure, Fault};
 use crate::limits::CLOCK_SKEW;
-use crate::model::{Manifest, Scope};
+use crate::model::{Manifest, Recipe, Scope};
 use crate::report::NoticeReport;
 use crate::statement::Predicate;
 use crate::statement::descriptor::ResourceDescriptor;
@@ -52,7 +52,12 @@ impl Walk<'_> {
             // The model that is asked about has to be here; of the others the signature may do.
             let looked_at =
                 match is_root || (self.options.measure_parents && held.files.are_there()) {
-                    true => self.check_files(signature, held, hop)?,
+                    true => match self.check_files(signature, held, hop) {
+                        // A place that cannot be read is one copy less: else whoever may put something beside a model could keep everybody
+                        // from deciding about it.
+                        Err(fault) if !is_root => Err(vec![Problem::of_fault(&fault)]),
+                        looked_at => looked_at?,
+                    },
                     false => Ok(Standing::Signed),
                 };
             match looked_at {
@@ -184,15 +189,15 @@ impl Walk<'_> {
         hop: &mut Hop,
         descriptor: &ResourceDescriptor,
         digests: ModelDigests,
-    ) -> Result<(), Fault> {
+    ) {
         if !self.options.measure_parents {
-            return Ok(());
+            return;
         }
         let recipe = match recipe_of(descriptor) {
             Ok(recipe) => recipe.unwrap_or_default(),
             Err(reason) => {
                 hop.problems.push(Problem::of(&reason));
-                return Ok(());
+                return;
             }
         };
         let named = self
@@ -203,22 +208,17 @@ impl Walk<'_> {
             .filter(|(held, unsigned)| held.name == descriptor.name && unsigned.is_some());
         let mut other = None;
         for (held, _) in named {
-            let Some(source) = held.files.open()? else { continue };
-            let listing = source.list(&Scope::to_sign(&recipe), self.limits)?;
-            let irregular = listing.irregular.iter();
-            let mut problems: Vec<String> =
-                irregular.map(|what| format!("{} {}", what.name, what.why)).collect();
-            if problems.is_empty() {
-                self.limits.check_model_size(crate::model::total_size(&listing.files))?;
-                let manifest = Manifest::measure(&*source, &recipe, listing.files, self.work)?;
-                let measured = ModelDigests::of(&manifest);
-                if measured == digests {
+            let problems = match self.measure(held, &recipe) {
+                Ok(None) => continue,
+                Ok(Some(Ok(measured))) if measured == digests => {
                     hop.place = Some(held.place.clone());
                     hop.standing = hop.standing.max(Standing::Measured);
-                    return Ok(());
+                    return;
                 }
-                problems.push(differing(&measured, &digests));
-            }
+                Ok(Some(Ok(measured))) => vec![differing(&measured, &digests)],
+                Ok(Some(Err(problems))) => problems,
+                Err(fault) => vec![fault.to_string()],
+            };
             other.get_or_insert((&held.place, problems));
         }
         // Several folders may have the name: it is enough that one of them holds the data.
@@ -231,7 +231,25 @@ impl Walk<'_> {
                 "get the data again as they were, or take the folder out of those that are looked at",
             );
         }
-        Ok(())
+    }
+
+    /// What is in a folder by a recipe; inside, what cannot be part of it. `None` if it holds no files.
+    #[allow(clippy::type_complexity)]
+    fn measure(
+        &self,
+        held: &Held,
+        recipe: &Recipe,
+    ) -> Result<Option<Result<ModelDigests, Vec<String>>>, Fault> {
+        let Some(source) = held.files.open()? else { return Ok(None) };
+        let listing = source.list(&Scope::to_sign(recipe), self.limits)?;
+        if !listing.irregular.is_empty() {
+            let irregular = listing.irregular.iter();
+            let problems = irregular.map(|what| format!("{} {}", what.name, what.why));
+            return Ok(Some(Err(problems.collect())));
+        }
+        self.limits.check_model_size(crate::model::total_size(&listing.files))?;
+        let manifest = Manifest::measure(&*source, recipe, listing.files, self.work)?;
+        Ok(Some(Ok(ModelDigests::of(&manifest))))
     }
 
     /// What is known of a model that only has the name of one that was not found.

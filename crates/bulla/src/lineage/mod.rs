@@ -245,6 +245,10 @@ impl Problem {
         Self { code, message, hint: Some(hint).filter(|hint| !hint.is_empty()) }
     }
 
+    fn of_fault(fault: &Fault) -> Self {
+        Self { code: fault.code(), message: fault.to_string(), hint: fault.hint() }
+    }
+
     fn of(reason: &Reason) -> Self {
         Self { code: reason.code(), message: reason.to_string(), hint: reason.hint() }
     }

@@ -276,7 +276,7 @@ impl<'a> Walk<'a> {
             verdict = self.verdict_about(wanted, digests);
             if hop.standing == Standing::Unverified {
                 self.described(&mut hop, digests);
-                self.same_name(&mut hop, descriptor, digests)?;
+                self.same_name(&mut hop, descriptor, digests);
             }
         }
         match (hop.standing, verdict) {

@@ -1,5 +1,6 @@
 //! What an attacker tried: with the model's folder and those beside it, old documents, a key of another authority or person.
 
+mod contents;
 mod origin;
 mod people;
 
@@ -125,9 +126,16 @@ pub(super) fn state_about(
 }
 
 /// With everything that lies in the folder.
-pub(super) fn decide_around(world: &World, work: Work<'_>) -> Result<Decision, bulla::Fault> {
-    let limits = Limits::default();
-    let gate = Gate::open(world.read()?, &world.revoked, world.now, &limits)?;
+pub(super) fn decide_around(world: &World, work: Work<'_>) -> Result<Decision, bulla::Failure> {
+    decide_within(world, &Limits::default(), work)
+}
+
+pub(super) fn decide_within(
+    world: &World,
+    limits: &Limits,
+    work: Work<'_>,
+) -> Result<Decision, bulla::Failure> {
+    let gate = Gate::open(world.read()?, None, &world.revoked, world.now, limits)?;
     let request = Request {
         environment: "production",
         name: NAME,
@@ -137,14 +145,8 @@ pub(super) fn decide_around(world: &World, work: Work<'_>) -> Result<Decision, b
     };
     let source = LocalModel::open(&world.model())?;
     let held = Held::around(&world.model(), &[world.folder.path().to_owned()])?;
-    gate.decide(
-        &request,
-        Candidate { source: &source, held },
-        &world.memory,
-        world.now,
-        &limits,
-        work,
-    )
+    let candidate = Candidate { source: &source, held };
+    Ok(gate.decide(&request, candidate, &world.memory, world.now, limits, work)?)
 }
 
 #[track_caller]

@@ -6,10 +6,10 @@ use bulla_policy::{Candidate, Gate, Request};
 use bulla_testkit::work;
 
 use super::{
-    BUILDER, ROOTS, again, asked, base, beside, code, decide_around, made, made_with, must_refuse,
-    revoked, sign_at, state_about,
+    BUILDER, ROOTS, again, asked, base, beside, code, decide_around, decide_within, made,
+    made_with, must_refuse, revoked, sign_at, state_about,
 };
-use crate::world::{NAME, World, codes};
+use crate::world::{NAME, World, codes, verdict};
 use bulla::lineage::Held;
 
 /// docs/policy.md: "With `require_release` only statements count that the release lists."
@@ -163,7 +163,7 @@ fn levels_of_what_is_no_ancestor_in_a_verdict() {
     );
     let decision = decide_around(&world, work()).unwrap();
     assert!(decision.passed);
-    let verdict = decision.verdict("https://gate.example", "https://policy.example").unwrap();
+    let verdict = verdict(&decision);
     assert!(verdict.dependency_levels.is_empty(), "{:?}", verdict.dependency_levels);
 }
 
@@ -214,7 +214,7 @@ fn a_signature_that_is_swapped_between_two_looks() {
     let place = world.model().join("model.sig");
     let source = Swap { model: LocalModel::open(&world.model()).unwrap(), place, other: &other };
     let limits = Limits::default();
-    let gate = Gate::open(world.read().unwrap(), &world.revoked, world.now, &limits).unwrap();
+    let gate = Gate::open(world.read().unwrap(), None, &world.revoked, world.now, &limits).unwrap();
     let request = Request {
         environment: "production",
         name: NAME,
@@ -228,4 +228,56 @@ fn a_signature_that_is_swapped_between_two_looks() {
         Ok(decision) => must_refuse(&decision, "provenance"),
         Err(fault) => println!("{fault}"),
     }
+}
+
+/// Something beside the model that cannot be read, or is too much: no reason to decide nothing.
+#[test]
+fn a_neighbour_that_cannot_be_read() {
+    let world = asked(&format!("require_provenance: true\n    {ROOTS}"));
+    let digests = beside(&world, "base", &[("w.safetensors", b"base")], "prod");
+    state_about(&world, digests, "prod", made(Kind::Pretrain, vec![]));
+    world.state(
+        "prod",
+        made(Kind::Finetune, vec![(Role::BaseModel, digests.descriptor("base", None))]),
+    );
+    let mut limits = Limits::default();
+    limits.model_bytes = 1 << 20;
+    assert!(decide_within(&world, &limits, work()).unwrap().admitted);
+    let rogue = world.folder.path().join("a-rogue");
+    std::fs::create_dir(&rogue).unwrap();
+    std::fs::copy(world.folder.path().join("base/model.sig"), rogue.join("model.sig")).unwrap();
+    std::fs::File::create(rogue.join("w.safetensors")).unwrap().set_len(2 << 20).unwrap();
+    let decision = decide_within(&world, &limits, work()).unwrap();
+    assert!(decision.admitted, "{:#?}", decision.findings);
+}
+
+/// Data that the model was not made from has no licence that counts.
+#[test]
+fn licences_of_what_is_no_ancestor() {
+    use bulla::statement::dataset::Dataset;
+    use bulla::statement::other::Other;
+    let world = asked(&format!(
+        "require_provenance: true\n    licenses: {{ allow: [mit], signed_by: [production] }}\n    {ROOTS}"
+    ))
+    .with("may_sign: [oms]", "may_sign: [oms, provenance]");
+    again(&world);
+    world.state("prod", made(Kind::Pretrain, vec![]));
+    let bom =
+        serde_json::json!({ "components": [{ "licenses": [{ "license": { "id": "MIT" } }] }] });
+    let bom = Other::new("https://cyclonedx.org/bom", bom).unwrap();
+    world.state("prod", Predicate::Other(bom));
+    assert!(decide_around(&world, work()).unwrap().admitted);
+    // Development has signed a copy, and speaks of that.
+    let config = b"{\"architectures\":[\"Llama\"]}";
+    beside(&world, "copy", &[("config.json", config), ("model.safetensors", b"weights")], "dev");
+    let (digests, _) = base();
+    let dataset =
+        Dataset { name: "data".into(), license: Some("gpl-3.0".into()), ..Dataset::default() };
+    state_about(&world, digests, "prod", Predicate::Dataset(dataset));
+    world.state(
+        "dev",
+        made(Kind::Pretrain, vec![(Role::TrainingData, digests.descriptor("data", None))]),
+    );
+    let decision = decide_around(&world, work()).unwrap();
+    assert!(decision.admitted, "{:#?}", decision.refusals().collect::<Vec<_>>());
 }

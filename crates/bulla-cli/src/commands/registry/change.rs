@@ -1,0 +1,185 @@
+//! `bulla registry release`, `rollback` and `quarantine`
+
+use bulla::Printable;
+use bulla_registry::{QuarantineLifted, Quarantined, Record, Released};
+use clap::Args;
+use jiff::Timestamp;
+
+use super::models::details;
+use crate::problem::{Outcome, Problem, Verdict};
+use crate::registry::{RegistryArguments, To, who};
+use crate::ui::Ui;
+
+/// Say that a model runs now, that was admitted
+///
+/// It takes the place of whatever ran under the same name in the same environment. A release with a lower sequence than one that ran before
+/// is refused; to go back on purpose, roll back.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  bulla registry release deploy-1 --registry registry.toml")]
+pub(super) struct ReleaseArguments {
+    /// The request that was answered with its admission: what 'bulla admit' printed, or was given with --request
+    #[arg(value_name = "REQUEST")]
+    request: String,
+    /// The sequence of its signed release, if there is one
+    #[arg(long, value_name = "K")]
+    sequence: Option<u64>,
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
+    let now = Timestamp::now();
+    let opened = arguments.registry.open(To::Write, now)?;
+    let request = &arguments.request;
+    let refused = |why: String, hint: &str| Problem::Reasons {
+        what: request.clone(),
+        verdict: Verdict::No,
+        reasons: vec![("not-admitted", why)],
+        hints: vec![hint.to_owned()],
+    };
+    let again = "have it admitted: 'bulla admit MODEL --registry FILE --request ID'";
+    let answer = opened
+        .registry
+        .answer(request, now)?
+        .ok_or_else(|| refused("there is no decision of this request".into(), again))?;
+    let decided = &answer.decided;
+    let Some(model) = decided.model.filter(|_| decided.admitted) else {
+        return Err(refused("it was refused".into(), again));
+    };
+    // What was decided last counts, and only while it does.
+    let standing = opened.registry.standing(&model.manifest, &decided.environment, now)?;
+    let stands = standing.as_ref().is_some_and(|standing| {
+        standing.decided.admitted && !standing.expired && standing.quarantined.is_none()
+    });
+    if !stands {
+        let why = match standing {
+            None => "its admission was withdrawn".to_owned(),
+            Some(standing) => match standing.quarantined {
+                Some(quarantine) => format!("it is in quarantine: {}", quarantine.reason),
+                None if standing.expired => "its admission has expired".to_owned(),
+                None => "it was refused since".to_owned(),
+            },
+        };
+        return Err(refused(why, again));
+    }
+    let released = Released {
+        environment: decided.environment.clone(),
+        name: decided.name.clone(),
+        sequence: arguments.sequence,
+        model,
+        request: request.clone(),
+    };
+    let written = opened.registry.append(&[Record::Release(released)], now)?;
+    let known = written.iter().all(Option::is_none);
+    let report = serde_json::json!({
+        "command": "registry release", "verdict": if known { "known" } else { "released" },
+        "environment": decided.environment, "name": decided.name, "request": request,
+        "digest": format!("oms-manifest-v1:{}", model.manifest.to_hex()),
+    });
+    ui.result(&report, |out| {
+        let what = if known { "runs already" } else { "released" };
+        let (name, environment) = (&decided.name, &decided.environment);
+        writeln!(out, "{what}: {} in {}", Printable(name), Printable(environment))
+    })?;
+    Ok(Verdict::Yes)
+}
+
+/// Go back to the last release that nothing is known against
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bulla registry rollback fraud-eu -e production --reason drift --registry registry.toml"
+)]
+pub(super) struct RollbackArguments {
+    /// The name under which it runs
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Where
+    #[arg(long, short, value_name = "NAME")]
+    environment: String,
+    /// Why, in words
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(super) fn rollback(arguments: &RollbackArguments, ui: &Ui) -> Outcome {
+    let now = Timestamp::now();
+    let opened = arguments.registry.open(To::Write, now)?;
+    let (environment, name) = (&arguments.environment, &arguments.name);
+    let done = opened.registry.roll_back(environment, name, &arguments.reason, now)?;
+    let report = serde_json::json!({
+        "command": "registry rollback", "verdict": if done.to.is_some() { "rolled back" } else { "stopped" },
+        "rolled_back": done,
+    });
+    ui.result(&report, |out| match done.to {
+        Some(entry) => {
+            writeln!(
+                out,
+                "rolled back: {} in {} to release {entry}",
+                Printable(name),
+                Printable(environment)
+            )
+        }
+        None => writeln!(
+            out,
+            "stopped: {} in {}; there is no earlier release that nothing is known against",
+            Printable(name),
+            Printable(environment)
+        ),
+    })?;
+    if done.to.is_some() {
+        ui.note("have what runs now decided about by today's policy: 'bulla admit'");
+    }
+    Ok(Verdict::Yes)
+}
+
+/// Take a model out of use for the time being, or put it back
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bulla registry quarantine fraud-eu --reason suspicious --registry registry.toml\n  bulla registry quarantine fraud-eu --lift --reason fine --registry registry.toml"
+)]
+pub(super) struct QuarantineArguments {
+    /// Its name; or a digest: oms:, oms-manifest-v1:, or sha256: of any file
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Why, in words
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Put it back
+    #[arg(long)]
+    lift: bool,
+    /// Who says so [default: your user's name]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(super) fn quarantine(arguments: &QuarantineArguments, ui: &Ui) -> Outcome {
+    let now = Timestamp::now();
+    let opened = arguments.registry.open(To::Write, now)?;
+    let found = details(&opened, &arguments.model, now)?;
+    let model = found.summary.model.manifest;
+    let (reason, by) = (arguments.reason.clone(), who(arguments.by.as_deref()));
+    let verdict = match arguments.lift {
+        true => {
+            let lifted = QuarantineLifted { model, reason, by };
+            opened.registry.lift_quarantine(lifted, now)?;
+            "lifted"
+        }
+        false => {
+            opened.registry.quarantine(Quarantined { model, reason, by }, now)?;
+            "quarantined"
+        }
+    };
+    let digest = format!("oms-manifest-v1:{}", model.to_hex());
+    let report = serde_json::json!({
+        "command": "registry quarantine", "verdict": verdict, "digest": digest,
+    });
+    ui.result(&report, |out| writeln!(out, "{verdict}: {digest}"))?;
+    if !arguments.lift && found.summary.running {
+        ui.note("it runs: 'bulla registry rollback' goes back to the release before");
+    }
+    Ok(Verdict::Yes)
+}

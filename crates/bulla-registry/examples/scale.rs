@@ -20,6 +20,7 @@ use bulla_registry::{
     Basis, Decided, Deployment, Event, ModelSeen, Place, PolicyRef, Registry, Released,
     RevocationRequest, Revoked, Settings, SignatureSeen, Subject, Vouched,
 };
+use bulla_testkit::postgres::Postgres;
 
 const SECONDS: i64 = 1_790_000_000;
 /// Signers that are not the one that is withdrawn.
@@ -171,7 +172,8 @@ fn main() {
     let arguments = arguments();
     let Arguments { models, decisions, behind, .. } = arguments;
     let folder = tempfile::tempdir().unwrap();
-    let cluster = (arguments.place == "postgres").then(bulla_testkit::postgres::Postgres::start);
+    let settings = "shared_buffers = 1GB\nmax_wal_size = 16GB\n";
+    let cluster = (arguments.place == "postgres").then(|| Postgres::start_with(settings));
     let place = match &cluster {
         Some(cluster) => Place::Postgres(cluster.database()),
         None => Place::parse(&arguments.place),

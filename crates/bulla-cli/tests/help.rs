@@ -11,6 +11,7 @@ fn bulla(folder: &Path, arguments: &str) -> (Option<i32>, String) {
         .args(arguments.split_whitespace())
         .current_dir(folder)
         .env_remove("COSIGN_PASSWORD")
+        .env_remove("BULLA_REGISTRY")
         .env("BULLA_PASSWORD", "secret")
         .env("BULLA_NEW_PASSWORD", "secret")
         .env("SIGSTORE_ID_TOKEN", "not a token")
@@ -196,6 +197,7 @@ fn every_example_runs_as_it_is_printed() {
     prepare_lineage(folder.path());
     prepare_policy(folder.path());
     let commands = [
+        "registry init",
         "verify",
         "sign",
         "digest",
@@ -222,6 +224,25 @@ fn every_example_runs_as_it_is_printed() {
         "exception",
         "release",
         "admit",
+        "registry release",
+        "registry add",
+        "registry list",
+        "registry search",
+        "registry show",
+        "policy simulate",
+        "registry status",
+        "registry quarantine",
+        "registry resign",
+        "registry alerts",
+        "registry rollback",
+        "registry audit",
+        "registry export",
+        "registry import",
+        "registry migrate",
+        "revoke key",
+        "revoke identity",
+        "revoke authority",
+        "revoke model",
         "key generate",
         "key show",
         "key encrypt",
@@ -243,6 +264,13 @@ fn every_example_runs_as_it_is_printed() {
     ];
     let mut count = 0;
     for command in commands {
+        if command == "registry import" {
+            // Another place, on a machine that has seen nothing of it yet.
+            let config = std::fs::read_to_string(folder.path().join("registry.toml")).unwrap();
+            let config =
+                config.replace("registry.db", "restored.db").replace("registry.mark", "new");
+            std::fs::write(folder.path().join("restored.toml"), config).unwrap();
+        }
         for example in examples(command) {
             let (code, said) = match command {
                 "authority serve" => until_ready(folder.path(), &example),
@@ -293,6 +321,8 @@ fn every_command_is_listed() {
             "exception",
             "release",
             "policy",
+            "registry",
+            "revoke",
             "blob",
             "key",
             "trust",

@@ -313,3 +313,104 @@ fn alerts_come_until_they_arrive() {
     let status = company.json("registry status --registry registry.toml", 0);
     assert_eq!(status["status"]["alerts_waiting"], 2);
 }
+
+/// What a new version of the policy would change is told before it is signed; and nothing is written.
+#[test]
+fn a_policy_that_is_tried() {
+    let company = running();
+    let simulate = "policy simulate next.yaml --registry registry.toml";
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let entries = || {
+        let status = company.json("registry status --registry registry.toml", 0);
+        status["status"]["entries"].as_u64().unwrap()
+    };
+    let before = entries();
+    company.write("next.yaml", policy.as_bytes());
+    assert_eq!(company.json(simulate, 0)["decisions"]["same"], 1);
+    // Of any version, and signed or not.
+    let signed = policy.replace("version: 7", "version: 8, signed_by: [officers]");
+    company.write("next.yaml", signed.as_bytes());
+    company.yes(simulate);
+    company.write("next.yaml", policy.replace("at_least: 0.9", "at_least: 0.99").as_bytes());
+    let found = company.json(simulate, 1);
+    let changed = &found["decisions"]["changed"][0];
+    assert_eq!((&changed["before"], &changed["now"]), (&"admitted".into(), &"refused".into()));
+    let why = changed["why"].to_string();
+    assert!(why.contains("evaluations: accuracy is 0.93") && why.contains("approvals"), "{why}");
+    company.says("policy simulate next.yaml --environment none --registry registry.toml", 3);
+    company.yes("policy simulate next.yaml --environment audit --registry registry.toml");
+    company.write(
+        "next.yaml",
+        policy.replace("  production:\n    models", "  live:\n    models").as_bytes(),
+    );
+    assert!(company.says(simulate, 1).contains("no environment production"));
+    company.write("next.yaml", policy.as_bytes());
+    std::fs::rename(company.path("fraud-eu"), company.path("elsewhere")).unwrap();
+    assert!(company.says(simulate, 3).contains("none of the places"));
+    assert_eq!(entries(), before);
+}
+
+/// Whatever cannot be read, written or believed: no decision, and nothing that could be taken for one.
+#[test]
+fn every_fault_is_no_decision() {
+    let company = running();
+    let text = |file: &str| std::fs::read_to_string(company.path(file)).unwrap();
+    let config = text("registry.toml");
+    let file = |name: &str, text: &str| {
+        company.write(name, text.as_bytes());
+        format!("admit fraud-eu {PRODUCTION} --registry {name}")
+    };
+    let swapped = |from: &str, to: &str| {
+        assert!(config.contains(from), "{from}");
+        config.replace(from, to)
+    };
+    for (what, line, code) in [
+        ("no file of a registry", format!("admit fraud-eu {PRODUCTION} --registry none.toml"), 3),
+        ("no database", file("a.toml", &swapped("registry.db", "none.db")), 3),
+        ("no mark", file("b.toml", &swapped("registry.mark", "none.mark")), 3),
+        ("no key", file("c.toml", &swapped("registry.key", "none.key")), 3),
+        ("another key", file("d.toml", &swapped("\"registry.key\"", "\"prod.key\"")), 3),
+        ("a database that is none", file("e.toml", &swapped("registry.db", "prod.pub")), 3),
+        (
+            "a server that is not there",
+            file("f.toml", &swapped("registry.db", "postgres://u:secret@127.0.0.1:1/x")),
+            3,
+        ),
+        ("no variable", file("g.toml", &swapped("registry.db", "env://BULLA_TEST_NOT_SET")), 2),
+        ("a vkey that is none", file("h.toml", &swapped("+", "-")), 2),
+    ] {
+        let output = company.output(&format!("{line} --request {}", what.replace(' ', "-")));
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{what}: {said}");
+        assert!(!said.contains("admitted") && !said.contains("secret"), "{what}: {said}");
+    }
+    // A mark that was cut short, and one of another registry.
+    let mark = company.path("registry.mark/registry.mark");
+    let whole = std::fs::read(&mark).unwrap();
+    for wrong in [&whole[..whole.len() / 2], b"", b"bulla\n"] {
+        std::fs::write(&mark, wrong).unwrap();
+        company.says(&admit("--request mark"), 3);
+    }
+    std::fs::write(&mark, &whole).unwrap();
+    // A full disk: what cannot be written down is not answered.
+    let full = |request: &str| {
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 0; exec \"$0\" {}",
+            admit(&format!("--request {request}"))
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_bulla")])
+            .current_dir(company.path("."))
+            .env_remove("BULLA_REGISTRY")
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(!said.contains("admitted"), "{said}");
+    };
+    full("full-disk");
+    company.yes(&admit("--request full-disk"));
+    company.yes("registry audit --registry registry.toml");
+    let decisions = show(&company)["decisions"].as_array().unwrap().len();
+    assert_eq!(decisions, 2, "deploy-1 and full-disk: one of each");
+}

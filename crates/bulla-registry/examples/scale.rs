@@ -20,6 +20,7 @@ use bulla_registry::{
     Basis, Decided, Deployment, Event, ModelSeen, Place, PolicyRef, Registry, Released,
     RevocationRequest, Revoked, Settings, SignatureSeen, Subject, Vouched,
 };
+use bulla_testkit::postgres::Postgres;
 
 const SECONDS: i64 = 1_790_000_000;
 /// Signers that are not the one that is withdrawn.
@@ -54,7 +55,8 @@ fn of_model(n: u64, behind: u64) -> Vec<(Timestamp, Event, Vec<Vec<u8>>)> {
     let basis = Basis {
         keys: vec![digest(key)],
         // Every second one has a time.
-        times: (n % 2 == 0)
+        times: n
+            .is_multiple_of(2)
             .then(|| Vouched { at: at(n), clocks: vec![digest("tsa".into())] })
             .into_iter()
             .collect(),
@@ -70,7 +72,7 @@ fn of_model(n: u64, behind: u64) -> Vec<(Timestamp, Event, Vec<Vec<u8>>)> {
         (at(n), Event::ModelSeen(seen), vec![file]),
         (at(n), Event::SignatureSeen(signature), Vec::new()),
     ];
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         let released = Released {
             environment: "production".into(),
             name: format!("deployment {}", n / 20),
@@ -148,6 +150,13 @@ fn shown(mut times: Vec<Duration>) -> String {
     format!("median {:.2?}, p99 {:.2?}, most {:.2?} of {}", of(50), of(99), of(100), times.len())
 }
 
+/// The most memory that this process has had.
+fn memory_used() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.unwrap_or("not known").trim().to_owned()
+}
+
 fn measure(count: u64, mut ask: impl FnMut(u64)) -> String {
     // Scattered over all: the 64-bit golden ratio.
     let scattered = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
@@ -163,7 +172,8 @@ fn main() {
     let arguments = arguments();
     let Arguments { models, decisions, behind, .. } = arguments;
     let folder = tempfile::tempdir().unwrap();
-    let cluster = (arguments.place == "postgres").then(bulla_testkit::postgres::Postgres::start);
+    let settings = "shared_buffers = 1GB\nmax_wal_size = 16GB\n";
+    let cluster = (arguments.place == "postgres").then(|| Postgres::start_with(settings));
     let place = match &cluster {
         Some(cluster) => Place::Postgres(cluster.database()),
         None => Place::parse(&arguments.place),
@@ -178,7 +188,7 @@ fn main() {
 
     let start = Instant::now();
     let told = |done: u64, of: u64, what: &str| {
-        if done % (of / 10).max(1) == 0 {
+        if done.is_multiple_of((of / 10).max(1)) {
             eprintln!("  {done} {what} after {:.0?}", start.elapsed());
         }
     };
@@ -196,6 +206,7 @@ fn main() {
         "{place}: {models} models, {decisions} decisions, {size} entries; filled in {:.1?}",
         start.elapsed()
     );
+    println!("  most memory while filling  {}", memory_used());
     registry.close();
     if let (Some(cluster), Place::Postgres(url)) = (&cluster, &place) {
         let start = Instant::now();
@@ -277,6 +288,7 @@ fn main() {
             name: decided.name,
             policy: decided.policy,
             revocations: None,
+            withdrawn: None,
             admitted: true,
             passed: true,
             mode: decided.mode,

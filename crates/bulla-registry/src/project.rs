@@ -511,9 +511,11 @@ impl Work {
 
     async fn released(&mut self, index: u64, now: i64, released: &Released) -> Result<(), Fault> {
         let Released { environment, name, sequence, model, request } = released;
-        let sql = "UPDATE releases SET state = 'replaced', since = $1 \
-                   WHERE environment = $2 AND name = $3 AND state = 'running'";
-        self.execute(sql, binds![now, environment.as_str(), name.as_str()]).await?;
+        let before: Option<values::Running> = self.get(&keys::running(environment, name)).await?;
+        if let Some(before) = before {
+            let sql = "UPDATE releases SET state = 'replaced', since = $1 WHERE idx = $2";
+            self.execute(sql, binds![now, int(before.entry)]).await?;
+        }
         self.rows.add(
             &RELEASES,
             binds![

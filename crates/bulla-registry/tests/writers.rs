@@ -37,16 +37,23 @@ fn writer() {
     let name = std::env::var(NAME).unwrap();
     let count: usize = std::env::var(COUNT).unwrap().parse().unwrap();
     let registry = Registry::open(joined(&PathBuf::from(folder)), Timestamp::now()).unwrap();
-    write_with(&registry, &name, count, &|line| say(&line));
+    write_with(&registry, &name, count, false, &|line| say(&line));
 }
 
-fn write_with(registry: &Registry, name: &str, count: usize, say: &(dyn Fn(String) + Sync)) {
+/// `patient`: the database may be away for a while.
+fn write_with(
+    registry: &Registry,
+    name: &str,
+    count: usize,
+    patient: bool,
+    say: &(dyn Fn(String) + Sync),
+) {
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             scope.spawn(move || {
                 for n in 0..count {
                     let request = format!("{name}-{thread}-{n}");
-                    let entry = decide(registry, &request);
+                    let entry = decide(registry, &request, patient);
                     say(format!("answered {request} {entry}"));
                 }
             });
@@ -55,7 +62,7 @@ fn write_with(registry: &Registry, name: &str, count: usize, say: &(dyn Fn(Strin
 }
 
 /// Asks until there is an answer, always with the same request.
-fn decide(registry: &Registry, request: &str) -> u64 {
+fn decide(registry: &Registry, request: &str, patient: bool) -> u64 {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let now = Timestamp::now();
@@ -65,7 +72,9 @@ fn decide(registry: &Registry, request: &str) -> u64 {
             Ok(answer) => return answer.entry,
             Err(fault) if Instant::now() > patience => panic!("{request}: {fault}"),
             // Only a database that is away may be.
-            Err(bulla::Fault::Service { .. }) => std::thread::sleep(Duration::from_millis(20)),
+            Err(bulla::Fault::Service { .. }) if patient => {
+                std::thread::sleep(Duration::from_millis(20))
+            }
             Err(fault) => panic!("{request}: {fault:?}"),
         }
     }
@@ -138,7 +147,7 @@ fn many_writers(backend: Backend) {
                 })
             })
             .collect();
-        write_with(&registry, "three", count, &|line| {
+        write_with(&registry, "three", count, false, &|line| {
             let (request, entry) = line.strip_prefix("answered ").unwrap().split_once(' ').unwrap();
             ours.lock().unwrap().insert((request.to_owned(), entry.parse().unwrap()));
         });
@@ -202,7 +211,7 @@ fn a_crashed_server_loses_and_doubles_nothing() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            write_with(&registry, "crash", 25, &|line| {
+            write_with(&registry, "crash", 25, true, &|line| {
                 let line = line.strip_prefix("answered ").unwrap();
                 let (request, entry) = line.split_once(' ').unwrap();
                 answered.lock().unwrap().insert((request.to_owned(), entry.parse().unwrap()));

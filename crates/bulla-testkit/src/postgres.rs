@@ -25,6 +25,15 @@ impl Postgres {
     /// When PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("shared_buffers = 64MB\n")
+    }
+
+    /// One with more lines of `postgresql.conf`.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed, or does not start.
+    #[must_use]
+    pub fn start_with(more: &str) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new().prefix("bulla-pg").tempdir().unwrap().keep();
         if let Some((user, group)) = server_user() {
@@ -46,7 +55,7 @@ impl Postgres {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let settings = format!(
             "listen_addresses = ''\nunix_socket_directories = '{}'\nfsync = off\nmax_connections = 200\n\
-             shared_buffers = 64MB\nlogging_collector = off\n",
+             logging_collector = off\n{more}",
             folder.display()
         );
         let mut file =

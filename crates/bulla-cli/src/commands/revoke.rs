@@ -1,14 +1,17 @@
 //! `bulla revoke`
 
-use bulla::{Digest, Printable};
+use std::path::PathBuf;
+
+use bulla::{Digest, Limits, Printable};
 use bulla_policy::ModelName;
-use bulla_registry::{Plan, RevocationRequest, Revoked, Subject};
+use bulla_registry::{ModelRef, Plan, RevocationRequest, Revoked, Subject};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::alerts::deliver;
-use crate::commands::registry::fingerprint;
-use crate::commands::registry::model_ref;
+
+use crate::commands::registry::{details, fingerprint, model_ref};
+use crate::keys::{KeyReference, certificates};
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::registry::{RegistryArguments, To, who};
 use crate::ui::Ui;
@@ -40,12 +43,12 @@ enum What {
 /// What a trusted time puts before --since stays; what comes after falls, and what has no trusted time falls.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla revoke key sha256:0000000000000000000000000000000000000000000000000000000000000000 --since 2026-11-20T10:00:00Z --reason stolen --registry registry.toml"
+    after_help = "Examples:\n  bulla revoke key former.pub --since 2026-11-20 --reason stolen --registry registry.toml"
 )]
 struct KeyArguments {
-    /// Its fingerprint, as 'bulla key show' prints it
-    #[arg(value_name = "FINGERPRINT", value_parser = fingerprint)]
-    key: Digest,
+    /// Its fingerprint, as 'bulla key show' prints it; or a file with the public key
+    #[arg(value_name = "KEY")]
+    key: String,
     #[command(flatten)]
     since: SinceArguments,
     #[command(flatten)]
@@ -55,7 +58,7 @@ struct KeyArguments {
 /// Withdraw an identity, for a while or for good
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla revoke identity bot@example.com --since 2026-11-01 --until 2026-11-03 --reason leaked --registry registry.toml"
+    after_help = "Examples:\n  bulla revoke identity bot@example.com --since 2026-11-01 --reason leaked --registry registry.toml"
 )]
 struct IdentityArguments {
     /// The e-mail address or URI in its certificates
@@ -76,12 +79,12 @@ struct IdentityArguments {
 /// Withdraw a certificate: of an authority, of a timestamp authority, or of anybody else
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla revoke authority sha256:0000000000000000000000000000000000000000000000000000000000000000 --reason hacked --registry registry.toml"
+    after_help = "Examples:\n  bulla revoke authority root.pem --reason hacked --registry registry.toml"
 )]
 struct AuthorityArguments {
-    /// SHA-256 of the certificate's DER
-    #[arg(value_name = "SHA256", value_parser = fingerprint)]
-    certificate: Digest,
+    /// SHA-256 of the certificate's DER; or a file with the certificate
+    #[arg(value_name = "CERTIFICATE")]
+    certificate: String,
     #[command(flatten)]
     since: SinceArguments,
     #[command(flatten)]
@@ -91,12 +94,12 @@ struct AuthorityArguments {
 /// Withdraw a model, or every model with a file
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla revoke model sha256:0000000000000000000000000000000000000000000000000000000000000000 --descendants --reason poisoned --registry registry.toml"
+    after_help = "Examples:\n  bulla revoke model my-model --descendants --reason poisoned --registry registry.toml"
 )]
 struct ModelArguments {
-    /// oms:, oms-manifest-v1:, or sha256: of any one file
-    #[arg(value_name = "DIGEST", value_parser = ModelName::parse)]
-    model: ModelName,
+    /// oms:, oms-manifest-v1:, or sha256: of any one file; or the name by which the registry knows it
+    #[arg(value_name = "MODEL")]
+    model: String,
     #[command(flatten)]
     how: HowArguments,
 }
@@ -129,32 +132,71 @@ struct HowArguments {
     registry: RegistryArguments,
 }
 
+/// What is meant: a fingerprint, or that of what lies in a file.
+fn key(text: &str) -> Result<Digest, Problem> {
+    if let Ok(digest) = fingerprint(text) {
+        return Ok(digest);
+    }
+    let limits = Limits::default();
+    let key = KeyReference::File(text.into()).public_key(&limits)?;
+    Ok(key.fingerprint())
+}
+
+fn certificate(text: &str) -> Result<Digest, Problem> {
+    if let Ok(digest) = fingerprint(text) {
+        return Ok(digest);
+    }
+    let found = certificates(&[PathBuf::from(text)], &Limits::default())?;
+    match found.as_slice() {
+        [one] => Ok(one.fingerprint()),
+        several => Err(Problem::usage(
+            format!("{} holds {} certificates", Printable(text), several.len()),
+            "name one of them, by its file or its SHA-256",
+        )),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
-    let (subject, since, how) = match &arguments.what {
-        What::Key(one) => (Subject::key(one.key), one.since.since, &one.how),
+    let now = Timestamp::now();
+    let how = match &arguments.what {
+        What::Key(KeyArguments { how, .. })
+        | What::Identity(IdentityArguments { how, .. })
+        | What::Authority(AuthorityArguments { how, .. })
+        | What::Model(ModelArguments { how, .. }) => how,
+    };
+    let to = if how.confirm { To::Write } else { To::Read };
+    let opened = how.registry.open(to, now)?;
+    let (subject, since) = match &arguments.what {
+        What::Key(one) => (Subject::key(key(&one.key)?), one.since.since),
         What::Identity(one) => {
             let subject = Subject::Identity {
                 identity: one.identity.clone(),
                 provider: one.identity_provider.clone(),
                 until: one.until,
             };
-            (subject, one.since.since, &one.how)
+            (subject, one.since.since)
         }
         What::Authority(one) => {
-            let subject = Subject::Certificate { fingerprint: one.certificate };
-            (subject, one.since.since, &one.how)
+            let subject = Subject::Certificate { fingerprint: certificate(&one.certificate)? };
+            (subject, one.since.since)
         }
-        What::Model(one) => (Subject::model(model_ref(one.model)), None, &one.how),
+        What::Model(one) => {
+            let model = match ModelName::parse(&one.model) {
+                Ok(name) => model_ref(name),
+                Err(_) => {
+                    let found = details(&opened, &one.model, now)?;
+                    ModelRef::Manifest(found.summary.model.manifest)
+                }
+            };
+            (Subject::model(model), None)
+        }
     };
-    let now = Timestamp::now();
     if since.is_some_and(|since| since > now) {
         return Err(Problem::usage(
             "--since is yet to come",
             "give the time as of which it is not to be trusted any more",
         ));
     }
-    let to = if how.confirm { To::Write } else { To::Read };
-    let opened = how.registry.open(to, now)?;
     let revoked = Revoked {
         subject,
         since,

@@ -10,19 +10,21 @@ use std::time::Duration;
 use bulla::Fault;
 use futures_util::TryStreamExt as _;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Postgres, Row as _, Sqlite, Transaction, TypeInfo as _,
-    ValueRef as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as _, Sqlite, Transaction,
+    TypeInfo as _, ValueRef as _,
 };
 
 pub(crate) use rows::{Conflict, Pending, Table};
 
 /// How long a writer waits for the others.
 const BUSY: Duration = Duration::from_secs(60);
+/// How long a server may take to answer the first time.
+const REACH: Duration = Duration::from_secs(15);
 /// How long a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(90);
 /// Prepared statements of a connection: more than there are.
@@ -120,6 +122,10 @@ impl Database {
                     .statement_cache_capacity(STATEMENTS)
                     // Whatever the server's default is: what was answered is durable.
                     .options([("synchronous_commit", "on"), ("client_min_messages", "warning")]);
+                // The pool would ask again and again where nobody listens: whoever opens is told at once.
+                let first = tokio::time::timeout(REACH, PgConnection::connect_with(&options)).await;
+                let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(failed)?;
+                first.close().await.map_err(failed)?;
                 let pool = PoolOptions::<Postgres>::new()
                     .max_connections(connections)
                     .acquire_timeout(ACQUIRE)

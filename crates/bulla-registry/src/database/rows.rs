@@ -71,7 +71,7 @@ impl Pending {
                     count /= 2;
                 }
                 let binds = rows.by_ref().take(count).flatten().collect();
-                tx.execute_own(insert(table, count), binds).await?;
+                tx.execute_own(insert(table, count, tx.is_postgres()), binds).await?;
             }
         }
         Ok(())
@@ -79,12 +79,14 @@ impl Pending {
 }
 
 /// `INSERT INTO … VALUES ($1, $2), ($3, $4) ON CONFLICT …`
-fn insert(table: &Table, rows: usize) -> String {
+///
+/// For SQLite with `?`: it looks up each named parameter among all of them.
+fn insert(table: &Table, rows: usize, numbered: bool) -> String {
     let width = table.columns.len();
     let values: Vec<String> = (0..rows)
         .map(|row| {
-            let places: Vec<_> = (1..=width).map(|n| format!("${}", row * width + n)).collect();
-            format!("({})", places.join(","))
+            let place = |n| if numbered { format!("${}", row * width + n) } else { "?".to_owned() };
+            format!("({})", (1..=width).map(place).collect::<Vec<_>>().join(","))
         })
         .collect();
     let key = table.columns.get(..table.key).unwrap_or_default().join(",");
@@ -109,8 +111,9 @@ mod tests {
     fn the_statement_for_rows() {
         let table = Table { name: "t", columns: &["a", "b"], key: 1, conflict: Conflict::Replace };
         assert_eq!(
-            insert(&table, 2),
+            insert(&table, 2, true),
             "INSERT INTO t (a,b) VALUES ($1,$2),($3,$4) ON CONFLICT (a) DO UPDATE SET b=excluded.b"
         );
+        assert!(insert(&table, 2, false).contains("VALUES (?,?),(?,?) ON"));
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
 /// Go back to the last release that nothing is known against
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla registry rollback fraud-eu --environment production --reason drift --registry registry.toml"
+    after_help = "Examples:\n  bulla registry rollback fraud-eu -e production --reason drift --registry registry.toml"
 )]
 pub(super) struct RollbackArguments {
     /// The name under which it runs
@@ -145,7 +145,7 @@ pub(super) fn rollback(arguments: &RollbackArguments, ui: &Ui) -> Outcome {
 /// Take a model out of use for the time being, or put it back
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla registry quarantine fraud-eu --reason suspicious --registry registry.toml\n  bulla registry quarantine fraud-eu --lift --reason looked-at --registry registry.toml"
+    after_help = "Examples:\n  bulla registry quarantine fraud-eu --reason suspicious --registry registry.toml\n  bulla registry quarantine fraud-eu --lift --reason fine --registry registry.toml"
 )]
 pub(super) struct QuarantineArguments {
     /// Its name; or a digest: oms:, oms-manifest-v1:, or sha256: of any file

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use crate::problem::Outcome;
 use crate::ui::Ui;
 
-/// What is known of all models: who signed them, what was decided, where they run, what was withdrawn (docs/registry.md)
+/// Keep what is known of all models: signed, decided, running, withdrawn
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ enum What {
     Migrate(audit::MigrateArguments),
 }
 
-pub(crate) use models::fingerprint;
+pub(crate) use models::{details, fingerprint};
 
 pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     match &arguments.what {

@@ -27,7 +27,7 @@ use crate::ui::Ui;
 /// is withdrawn, and that its age counts from today. The policy's keys are written down as well.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bulla registry add my-model other-model --registry registry.toml\n  bulla registry add fraud-eu --policy policy.yaml --environment production --registry registry.toml"
+    after_help = "Examples:\n  bulla registry add my-model other-model --registry registry.toml\n  bulla registry add fraud-eu -p policy.yaml -e production --registry registry.toml"
 )]
 pub(super) struct AddArguments {
     /// The directories or files
@@ -332,7 +332,7 @@ pub(super) fn show(arguments: &ShowArguments, ui: &Ui) -> Outcome {
 }
 
 /// The one model that is meant.
-pub(super) fn details(
+pub(crate) fn details(
     opened: &Opened,
     text: &str,
     now: Timestamp,

@@ -177,3 +177,33 @@ fn out_of_quarantine_by_an_easier_environment() {
     let decision = company.json(&admit("fraud-eu", ""), 1);
     assert_eq!(rules(&decision, "not-met"), ["approvals"]);
 }
+
+/// Where rules are only looked at, a quarantine is one more that is told; that is an answer, and asking again would change nothing.
+#[test]
+fn in_quarantine_where_rules_are_only_looked_at() {
+    let company = running();
+    company.yes(&format!("registry quarantine fraud-eu --reason suspicious {REGISTRY}"));
+    let audit = format!("admit fraud-eu --policy policy.yaml --environment audit {REGISTRY}");
+    let decision = company.json(&audit, 0);
+    assert!(rules(&decision, "not-met").contains(&"quarantine".to_owned()), "{decision}");
+}
+
+/// A poisoned file is found in what was signed with another hash.
+#[test]
+fn a_file_in_a_model_of_another_hash() {
+    let company = Company::new();
+    company.yes("sign fraud-eu --key prod.key --hash blake3");
+    for by in ["ana", "ben"] {
+        company.yes(&format!("approve fraud-eu {PRODUCTION} --key {by}.key"));
+    }
+    company.yes("attest evaluation fraud-eu --metric accuracy=0.93 --key prod.key");
+    company.yes("registry init registry.toml --no-password");
+    company.yes(&admit("fraud-eu", "--request deploy-1"));
+    company.yes(&format!("registry release deploy-1 {REGISTRY}"));
+    // SHA-256 of "weights".
+    let file = "sha256:9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
+    let revoke = format!("revoke model {file} --reason poisoned --confirm {REGISTRY}");
+    let plan = company.json(&revoke, 0)["plan"].clone();
+    assert_eq!(plan["quarantine"].as_array().unwrap().len(), 1, "{plan}");
+    assert_eq!(plan["roll_back"].as_array().unwrap().len(), 1, "{plan}");
+}

@@ -56,7 +56,9 @@ fn an_admission_decided_before_a_revocation_and_written_after_it(backend: Backen
     let registry = world.create();
     revoke(&registry, "k", None, 110);
     let seen = [sighting("a"), signature("a", "k", None)];
-    let late = registry.record_decision(&seen, &decision("r", "a", 100), t(120));
+    let mut late = decision("r", "a", 100);
+    late.withdrawn = Some(0);
+    let late = registry.record_decision(&seen, &late, t(120));
     assert!(late.is_err(), "it was written: {late:?}");
     assert!(!stands(&registry, "a", 130));
 }

@@ -141,10 +141,14 @@ fn one_model_that_stops_all_others() {
     for model in ["fraud-eu", "fraud-us"] {
         // Whichever is first.
         std::fs::remove_file(company.path(&format!("{model}/config.json"))).unwrap();
-        std::os::unix::fs::symlink("model.safetensors", company.path(&format!("{model}/config.json")))
-            .unwrap();
+        std::os::unix::fs::symlink(
+            "model.safetensors",
+            company.path(&format!("{model}/config.json")),
+        )
+        .unwrap();
     }
-    let report = company.json(&format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}"), 1);
+    let report =
+        company.json(&format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}"), 1);
     let models = report["models"].as_array().unwrap();
     assert_eq!(models.len(), 2, "{report}");
     let said = company.yes(&format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}"));

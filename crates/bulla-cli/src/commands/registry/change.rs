@@ -61,10 +61,9 @@ pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
             Some(standing) => match standing.quarantined {
                 Some(quarantine) => format!("it is in quarantine: {}", quarantine.reason),
                 None if standing.expired => "its admission has expired".to_owned(),
-                None if standing.decided.name != decided.name => format!(
-                    "it was decided about since, as {}",
-                    Printable(&standing.decided.name)
-                ),
+                None if standing.decided.name != decided.name => {
+                    format!("it was decided about since, as {}", Printable(&standing.decided.name))
+                }
                 None => "it was refused since".to_owned(),
             },
         };

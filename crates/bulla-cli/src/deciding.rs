@@ -45,6 +45,10 @@ pub(crate) struct Remembered<'a> {
 }
 
 impl Recall for Remembered<'_> {
+    fn wants_files(&self) -> bool {
+        true
+    }
+
     fn recall(&self, seen: Seen) -> Result<Memory, Fault> {
         let asked = Deployment {
             environment: self.environment,
@@ -65,7 +69,7 @@ impl Recall for Remembered<'_> {
             quarantined: quarantined
                 .map(|one| format!("{} ({}, since {})", one.reason, one.by, one.since)),
             first_seen: known.first_seen,
-            approvals_since: self.looked_at_again,
+            approvals_since: self.looked_at_again.max(known.approvals_since),
             sequence,
             last_decision: known.last_decision,
             policy: known.policy,

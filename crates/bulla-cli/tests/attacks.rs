@@ -103,7 +103,7 @@ fn between_a_rollback_and_what_it_left() {
     let company = three_releases();
     for n in 1..=3 {
         company.yes(&admit(&format!("m{n}"), &format!("--name fraud-eu --request r{n}")));
-        company.yes(&format!("registry release r{n} --sequence {n} {REGISTRY}"));
+        company.yes(&format!("registry release r{n} {REGISTRY}"));
     }
     let back = format!("registry rollback fraud-eu --environment production --reason x {REGISTRY}");
     company.yes(&back);

@@ -42,6 +42,9 @@ pub struct Decision {
     pub signed_by: Option<SignedByReport>,
     /// The parties that stand for that.
     pub parties: BTreeSet<String>,
+    /// The sequence of the signed release that counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     /// By which policy.
     pub policy: PolicyReference,
     /// When.

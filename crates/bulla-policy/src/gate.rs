@@ -76,6 +76,12 @@ pub trait Recall {
     /// # Errors
     /// A [`Fault`] when it cannot be told: then nothing is decided.
     fn recall(&self, seen: Seen) -> Result<Memory, Fault>;
+
+    /// Whether the SHA-256 of each file is wanted, so that the model is found again by any of them. Where it was signed with another hash, or in
+    /// shards, that is a second reading.
+    fn wants_files(&self) -> bool {
+        false
+    }
 }
 
 /// What is seen of a model.
@@ -273,7 +279,10 @@ impl Gate {
             (None, None) => BTreeMap::new(),
             (model, _) => {
                 let known = model.as_ref().map(VerifiedModel::manifest).or(unsigned.as_ref());
-                self.file_digests(known, request, source, work)?
+                {
+                    let wanted = remembered.wants_files() || self.asks_for_files(request);
+                    file_digests(known.filter(|_| wanted), source, work)?
+                }
             }
         };
 
@@ -390,35 +399,10 @@ impl Gate {
         Ok(read().map(Some).map_err(|refusal| refusal.reasons().cloned().collect()))
     }
 
-    /// SHA-256 of each file, if something was withdrawn, or is expected, by the digest of a file: a model may have been signed with another
-    /// hash, or in shards.
-    fn file_digests(
-        &self,
-        manifest: Option<&Manifest>,
-        request: &Request<'_>,
-        source: &dyn ModelSource,
-        work: Work<'_>,
-    ) -> Result<BTreeMap<String, Digest>, Fault> {
+    /// Whether something was withdrawn, or is expected, by the digest of a file.
+    fn asks_for_files(&self, request: &Request<'_>) -> bool {
         let by_file = |name: &ModelName| matches!(name, ModelName::File(_));
-        let Some(manifest) = manifest else { return Ok(BTreeMap::new()) };
-        if !self.revocations.models.keys().chain(request.expected).any(by_file) {
-            return Ok(BTreeMap::new());
-        }
-        let plain = bulla::Recipe { ignore: BTreeSet::new(), ..bulla::Recipe::default() };
-        let again;
-        let manifest = match is_plain(manifest) {
-            true => manifest,
-            false => {
-                let files = manifest.files.values().map(|file| file.found.clone()).collect();
-                again = Manifest::measure(source, &plain, files, work)?;
-                &again
-            }
-        };
-        let files = manifest
-            .files
-            .iter()
-            .filter_map(|(path, file)| Some((path.as_str().to_owned(), *file.digests.first()?)));
-        Ok(files.collect())
+        self.revocations.models.keys().chain(request.expected).any(by_file)
     }
 
     fn conclude(
@@ -454,6 +438,7 @@ impl Gate {
             parties: signed_by
                 .map(|s| s.parties.iter().map(|id| (*id).to_owned()).collect())
                 .unwrap_or_default(),
+            sequence: rules::claims::released(facts).map(|(release, _)| release.sequence),
             policy: PolicyReference {
                 name: self.policy.name.clone(),
                 version: self.policy.version,
@@ -475,6 +460,30 @@ impl Gate {
                 .map_or(SignedDuration::ZERO, |span| span.0),
         }
     }
+}
+
+/// SHA-256 of each file: a model may have been signed with another hash, or in shards.
+fn file_digests(
+    manifest: Option<&Manifest>,
+    source: &dyn ModelSource,
+    work: Work<'_>,
+) -> Result<BTreeMap<String, Digest>, Fault> {
+    let Some(manifest) = manifest else { return Ok(BTreeMap::new()) };
+    let again;
+    let manifest = match is_plain(manifest) {
+        true => manifest,
+        false => {
+            let plain = bulla::Recipe { ignore: BTreeSet::new(), ..bulla::Recipe::default() };
+            let files = manifest.files.values().map(|file| file.found.clone()).collect();
+            again = Manifest::measure(source, &plain, files, work)?;
+            &again
+        }
+    };
+    let files = manifest
+        .files
+        .iter()
+        .filter_map(|(path, file)| Some((path.as_str().to_owned(), *file.digests.first()?)));
+    Ok(files.collect())
 }
 
 /// Whether it has the SHA-256 of each whole file.

@@ -405,6 +405,9 @@ pub struct QuarantineLifted {
     pub reason: String,
     /// Who says so.
     pub by: String,
+    /// Approvals from before count no more, for any environment: people had to look at it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals_since: Option<Timestamp>,
 }
 
 /// A model wants a new signature.

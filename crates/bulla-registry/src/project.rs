@@ -45,6 +45,12 @@ pub(crate) mod keys {
     pub(crate) fn standing(model: &Digest, environment: &str) -> String {
         name(&["standing", &model.to_hex(), environment])
     }
+    pub(crate) fn withdrawn(request: &str) -> String {
+        name(&["withdrawn", request])
+    }
+    pub(crate) fn approvals_since(model: &Digest) -> String {
+        name(&["approvals-since", &model.to_hex()])
+    }
     pub(crate) fn policy(policy: &str) -> String {
         name(&["policy", policy])
     }
@@ -323,7 +329,7 @@ impl Work {
             Event::Decided(decided) => self.decided(index, at, decided).await?,
             Event::DecisionsWithdrawn(withdrawn) => {
                 for request in &withdrawn.requests {
-                    self.withdraw(request, now).await?;
+                    self.withdraw(request, at, now).await?;
                 }
             }
             Event::PolicyUsed(used) => {
@@ -346,6 +352,10 @@ impl Work {
                 let sql = "DELETE FROM quarantines WHERE model = $1";
                 self.execute(sql, binds![&lifted.model]).await?;
                 self.set(&keys::quarantine(&lifted.model), None::<&()>).await?;
+                if let Some(at) = lifted.approvals_since {
+                    let key = keys::approvals_since(&lifted.model);
+                    self.set(&key, Some(&values::At { at })).await?;
+                }
             }
             Event::ResignQueued(queued) => self.rows.add(
                 &RESIGN,
@@ -478,6 +488,10 @@ impl Work {
         }
         let at = at.max(decided.time);
         self.set(&keys::decided(environment, name), Some(&values::At { at })).await?;
+        // What refused everything may be anybody's: only a policy that has let something through is not gone back behind.
+        if !decided.admitted {
+            return Ok(());
+        }
         self.version(&keys::policy(&policy.name), policy.version, policy.digest).await
     }
 
@@ -491,9 +505,10 @@ impl Work {
         Ok(())
     }
 
-    async fn withdraw(&mut self, request: &str, now: i64) -> Result<(), Fault> {
+    async fn withdraw(&mut self, request: &str, at: Timestamp, now: i64) -> Result<(), Fault> {
         let sql = "SELECT model, environment FROM decisions WHERE request = $1";
         let Some(row) = self.row(sql, binds![request]).await? else { return Ok(()) };
+        self.set(&keys::withdrawn(request), Some(&values::At { at })).await?;
         // What was no model stands for nothing.
         if row.bytes(0)?.is_empty() {
             return Ok(());

@@ -33,6 +33,8 @@ pub struct Memory {
     pub quarantined: Option<Quarantine>,
     /// When this very signature was first seen.
     pub first_seen: Option<Timestamp>,
+    /// From when approvals of it count: people had to look at it again.
+    pub approvals_since: Option<Timestamp>,
     /// The highest sequence that ran under this name in this environment.
     pub sequence: Option<u64>,
     /// What runs there.
@@ -113,6 +115,10 @@ impl Registry {
                 Some(signature) => reading.get(&keys::first_seen(signature)).await?,
                 None => None,
             };
+            let approvals_since: Option<values::At> = match model {
+                Some(model) => reading.get(&keys::approvals_since(&model.manifest)).await?,
+                None => None,
+            };
             let sequence: Option<values::Sequence> =
                 reading.get(&keys::released(environment, name)).await?;
             let running: Option<values::Running> =
@@ -126,6 +132,7 @@ impl Registry {
             Ok(Memory {
                 quarantined,
                 first_seen: first_seen.map(|seen| seen.at),
+                approvals_since: approvals_since.map(|since| since.at),
                 sequence: sequence.map(|highest| highest.sequence),
                 running: running.map(|running| Running {
                     model: running.model,

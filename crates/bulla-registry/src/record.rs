@@ -132,7 +132,7 @@ pub struct Answer {
     pub entry: u64,
     /// The request had been answered before, and nothing was written now.
     pub repeated: bool,
-    /// Since when it counts no more. This is not proven; what is in force is what [`Registry::standing`] says.
+    /// Since when it counts no more.
     pub withdrawn: Option<Timestamp>,
 }
 
@@ -186,7 +186,7 @@ impl Registry {
         }
         self.read(now, async |reading| {
             let head = reading.signed.head;
-            self.find(&mut reading.tx, request, head).await
+            self.find(&mut reading.tx, &mut reading.state, request, head).await
         })
     }
 
@@ -210,12 +210,17 @@ impl Registry {
     async fn find(
         &self,
         tx: &mut crate::database::Tx,
+        state: &mut crate::state::StateMap,
         request: &str,
         head: bulla_log::Head,
     ) -> Result<Option<Answer>, Fault> {
-        let sql = "SELECT idx, withdrawn_at FROM decisions WHERE request = $1";
+        let sql = "SELECT idx FROM decisions WHERE request = $1";
         let Some(row) = tx.row(sql, binds![request]).await? else { return Ok(None) };
-        let (index, withdrawn) = (row.number(0)?, row.optional_time(1)?);
+        let index = row.number(0)?;
+        // By the map, where nobody can rub it out.
+        let withdrawn = state.get(tx, &keys::withdrawn(request)).await?;
+        let withdrawn: Option<values::At> = crate::project::read(tx.place(), withdrawn)?;
+        let withdrawn = withdrawn.map(|withdrawn| withdrawn.at);
         let body = log::entry(tx, index, head).await?;
         let entry = Entry::decode(&body).map_err(|e| row.damaged(&e))?;
         let decided = match entry.event {
@@ -236,9 +241,8 @@ impl Registry {
         asked: &NewDecision,
         head: bulla_log::Head,
     ) -> Result<Option<Answer>, Fault> {
-        let Some(answer) = self.find(&mut work.tx, &asked.request, head).await? else {
-            return Ok(None);
-        };
+        let found = self.find(&mut work.tx, &mut work.state, &asked.request, head).await?;
+        let Some(answer) = found else { return Ok(None) };
         let then = &answer.decided;
         let same = then.model == asked.model
             && then.environment == asked.environment
@@ -471,8 +475,11 @@ impl Registry {
         limits::check(self.place(), &event)?;
         let sql = "SELECT files FROM sightings WHERE model = $1 AND name = $2 AND place = $3";
         let binds = binds![&model.manifest, name.as_str(), place.as_str()];
-        if work.row(sql, binds).await?.is_some() {
-            return Ok(None);
+        if let Some(row) = work.row(sql, binds).await? {
+            // Where its files were not known before they are written down now, so that it is found by them.
+            if list.is_empty() || row.optional_bytes(0)?.is_some() {
+                return Ok(None);
+            }
         }
         if !list.is_empty() {
             work.attach(encoded.as_bytes());

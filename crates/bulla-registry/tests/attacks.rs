@@ -98,8 +98,12 @@ fn a_second_cause_of_a_quarantine_is_forgotten(backend: Backend) {
     assert!(known.reason.contains("stolen"), "{}", known.reason);
     // The same again is no news.
     assert!(revoke(&registry, "k", None, 220).quarantine.is_empty());
-    let lifted =
-        QuarantineLifted { model: model("a").manifest, reason: "fine".into(), by: "eva".into() };
+    let lifted = QuarantineLifted {
+        model: model("a").manifest,
+        reason: "fine".into(),
+        by: "eva".into(),
+        approvals_since: None,
+    };
     registry.lift_quarantine(lifted, t(230)).unwrap();
 }
 

@@ -75,8 +75,12 @@ fn memory(backend: Backend) {
     let running = found.running.unwrap();
     assert_eq!((running.model, running.rolled_back), (model("m"), false));
 
-    let lifted =
-        QuarantineLifted { model: model("m").manifest, reason: "fine".into(), by: "eva".into() };
+    let lifted = QuarantineLifted {
+        model: model("m").manifest,
+        reason: "fine".into(),
+        by: "eva".into(),
+        approvals_since: None,
+    };
     registry.lift_quarantine(lifted.clone(), t(31)).unwrap();
     assert_eq!(registry.quarantined(&model("m").manifest, t(32)).unwrap(), None);
     assert!(fault(registry.lift_quarantine(lifted, t(33))).contains("not in quarantine"));
@@ -262,8 +266,12 @@ fn an_admission_that_somebody_was_quicker_than(backend: Backend) {
     let put = Quarantined { model: model("m").manifest, reason: "odd".into(), by: "eva".into() };
     registry.quarantine(put, t(3)).unwrap();
     assert!(decide("second", 4).unwrap_err().to_string().contains("while it was decided"));
-    let lifted =
-        QuarantineLifted { model: model("m").manifest, reason: "fine".into(), by: "eva".into() };
+    let lifted = QuarantineLifted {
+        model: model("m").manifest,
+        reason: "fine".into(),
+        by: "eva".into(),
+        approvals_since: None,
+    };
     registry.lift_quarantine(lifted, t(5)).unwrap();
     decide("third", 6).unwrap();
     let revoked = Revoked {
@@ -290,8 +298,12 @@ fn a_release_that_somebody_was_quicker_than(backend: Backend) {
     registry.quarantine(put, t(2)).unwrap();
     let run = |at: i64| registry.append(&[release("m", 1, "r")], t(at));
     assert!(run(3).unwrap_err().to_string().contains("in quarantine"));
-    let lifted =
-        QuarantineLifted { model: model("m").manifest, reason: "fine".into(), by: "eva".into() };
+    let lifted = QuarantineLifted {
+        model: model("m").manifest,
+        reason: "fine".into(),
+        by: "eva".into(),
+        approvals_since: None,
+    };
     registry.lift_quarantine(lifted, t(4)).unwrap();
     let mut no = decision("s", "m", 5);
     no.admitted = false;

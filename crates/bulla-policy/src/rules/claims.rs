@@ -15,7 +15,7 @@ use crate::gate::Facts;
 pub(crate) const BOMS: [&str; 2] = ["https://cyclonedx.org/bom", "https://spdx.dev/Document"];
 
 /// The release that counts, with its statement's digest.
-pub(super) fn released<'f>(facts: &'f Facts<'_>) -> Option<(&'f Release, Digest)> {
+pub(crate) fn released<'f>(facts: &'f Facts<'_>) -> Option<(&'f Release, Digest)> {
     let accepted = &facts.environment.entry.accepted_authorities;
     let releases =
         facts.about().filter_map(|stated| match &stated.claim.value().statement.predicate {
@@ -111,7 +111,8 @@ pub(crate) fn age(facts: &Facts<'_>) -> Option<Finding> {
         SignedBy::Identity(signer) => Some(signer.valid_from),
         _ => None,
     };
-    let release = released(facts).map(|(release, _)| release.issued);
+    // One that is still to come makes nothing younger.
+    let release = released(facts).map(|(release, _)| release.issued).filter(|at| *at <= facts.now);
     let earliest = [certificate, release, facts.memory.first_seen].into_iter().flatten().min();
     let expected = format!("at most {days} days");
     let remedy = "have the model looked at and signed again";

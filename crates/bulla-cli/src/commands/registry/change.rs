@@ -20,9 +20,6 @@ pub(super) struct ReleaseArguments {
     /// The request that was answered with its admission: what 'bulla admit' printed, or was given with --request
     #[arg(value_name = "REQUEST")]
     request: String,
-    /// The sequence of its signed release, if there is one
-    #[arg(long, value_name = "K")]
-    sequence: Option<u64>,
     #[command(flatten)]
     registry: RegistryArguments,
 }
@@ -72,7 +69,7 @@ pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
     let released = Released {
         environment: decided.environment.clone(),
         name: decided.name.clone(),
-        sequence: arguments.sequence,
+        sequence: sequence(&answer.json)?,
         model,
         request: request.clone(),
     };
@@ -89,6 +86,18 @@ pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
         writeln!(out, "{what}: {} in {}", Printable(name), Printable(environment))
     })?;
     Ok(Verdict::Yes)
+}
+
+/// The sequence of the signed release by which it was decided, whatever anybody says later.
+fn sequence(decision: &[u8]) -> Result<Option<u64>, bulla::Fault> {
+    #[derive(serde::Deserialize)]
+    struct Decided {
+        #[serde(default)]
+        sequence: Option<u64>,
+    }
+    let decided: Decided = serde_json::from_slice(decision)
+        .map_err(|_| bulla::Fault::Bug { what: "a decision in the registry cannot be read" })?;
+    Ok(decided.sequence)
 }
 
 /// Go back to the last release that nothing is known against
@@ -171,7 +180,7 @@ pub(super) fn quarantine(arguments: &QuarantineArguments, ui: &Ui) -> Outcome {
     let (reason, by) = (arguments.reason.clone(), who(arguments.by.as_deref()));
     let verdict = match arguments.lift {
         true => {
-            let lifted = QuarantineLifted { model, reason, by };
+            let lifted = QuarantineLifted { model, reason, by, approvals_since: None };
             opened.registry.lift_quarantine(lifted, now)?;
             "lifted"
         }

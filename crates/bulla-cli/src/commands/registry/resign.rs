@@ -267,11 +267,12 @@ impl Desk<'_> {
         }
         bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
         let mut records = sightings(&decision, place);
-        if looked_at_again.is_some() {
+        if let Some(since) = looked_at_again {
             records.push(Record::LiftQuarantine(QuarantineLifted {
                 model: model.manifest,
                 reason: format!("approved again, and signed by {}", signed.key.fingerprint()),
                 by: "bulla registry resign".into(),
+                approvals_since: Some(since),
             }));
         }
         self.opened.registry.append(&records, self.now)?;

@@ -157,6 +157,7 @@ pub(crate) fn record(
             rules: decision.policy.rules,
         },
         revocations: list.digest.map(|digest| (list.version, digest)),
+        withdrawn: Some(opened.revoked()),
         admitted: decision.admitted,
         passed: decision.passed,
         mode: match decision.mode {

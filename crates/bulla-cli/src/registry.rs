@@ -3,6 +3,7 @@
 //! A small file says where it is, by which key it is believed, and where the newest head that was seen is kept. Nothing of that is ever read
 //! from the database: whoever writes there must not say what it is believed by (rule 13 of the security design).
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ pub(crate) struct Opened {
     pub(crate) config: Config,
     /// The folder of the file: what it names lies there.
     pub(crate) folder: PathBuf,
+    /// How many revocations there were when they were asked for last.
+    revoked: Cell<u64>,
 }
 
 /// What is to be done with it.
@@ -101,7 +104,7 @@ impl RegistryArguments {
         let first = if self.first_use { First::Believe } else { First::Refuse };
         let settings = config.settings(&folder, to)?.first(first);
         let registry = Registry::open(settings, now)?;
-        Ok(Some(Opened { registry, config, folder }))
+        Ok(Some(Opened { registry, config, folder, revoked: Cell::new(0) }))
     }
 }
 
@@ -174,10 +177,17 @@ impl Config {
 }
 
 impl Opened {
+    /// How many revocations there were when they were asked for last.
+    pub(crate) fn revoked(&self) -> u64 {
+        self.revoked.get()
+    }
+
     /// Everything that was withdrawn, as policies have it.
     pub(crate) fn revocations(&self, now: Timestamp) -> Result<RevocationList, Problem> {
         let mut list = RevocationList::default();
-        for one in self.registry.revocations(now)? {
+        let all = self.registry.revocations(now)?;
+        self.revoked.set(all.len() as u64);
+        for one in all {
             let (since, reason) = (one.revoked.since, one.revoked.reason.clone());
             let revoked = bulla::Revoked { since, reason: reason.clone() };
             match &one.revoked.subject {

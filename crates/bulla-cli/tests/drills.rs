@@ -105,7 +105,7 @@ fn agreed(company: &Company, model: &str) {
     }
 }
 
-fn names<'v>(list: &'v Value, falls: bool) -> Vec<&'v str> {
+fn names(list: &Value, falls: bool) -> Vec<&str> {
     let all = list.as_array().unwrap().iter().filter(|one| one["falls"] == falls);
     let mut names: Vec<&str> = all.map(|one| one["name"].as_str().unwrap()).collect();
     names.sort_unstable();

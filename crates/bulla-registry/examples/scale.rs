@@ -288,6 +288,7 @@ fn main() {
             name: decided.name,
             policy: decided.policy,
             revocations: None,
+            withdrawn: None,
             admitted: true,
             passed: true,
             mode: decided.mode,

@@ -77,6 +77,9 @@ pub struct NewDecision {
     pub policy: PolicyRef,
     /// The document of revocations that the policy named: version and digest. Likewise.
     pub revocations: Option<(u64, Digest)>,
+    /// How many revocations this registry had when it was decided ([`Registry::revocations`]). If it has others now, or the model is in
+    /// quarantine, an admission is a fault: what was withdrawn meanwhile was not asked for. None: nobody asked.
+    pub withdrawn: Option<u64>,
     /// Whether it may be deployed.
     pub admitted: bool,
     /// Whether every rule was met.
@@ -272,6 +275,7 @@ impl Registry {
         // By an older policy nothing is admitted; that it was refused may be written down.
         if new.admitted {
             self.no_older(work, &key, "policy", (policy.version, policy.digest)).await?;
+            self.nothing_new(work, new).await?;
         }
         if let Some((version, digest)) = new.revocations {
             let used = RevocationsUsed { policy: policy.name.clone(), version, digest };
@@ -388,6 +392,7 @@ impl Registry {
                 if self.runs(work, released).await? {
                     return Ok(None);
                 }
+                self.may_run(work, released).await?;
                 Event::Released(released.clone())
             }
             Record::Quarantine(put) => {
@@ -476,6 +481,24 @@ impl Registry {
         work.append(now, event, &files).await.map(Some)
     }
 
+    /// Whether what was known when something was decided is all that there is to know: between deciding and writing down somebody may have
+    /// withdrawn a key, or put the model into quarantine.
+    async fn nothing_new(&self, work: &mut Work, new: &NewDecision) -> Result<(), Fault> {
+        let Some(known) = new.withdrawn else { return Ok(()) };
+        let list: values::Chain = work.get(&keys::revocations()).await?.unwrap_or_default();
+        let quarantine: Option<values::Quarantine> = match &new.model {
+            Some(model) => work.get(&keys::quarantine(&model.manifest)).await?,
+            None => None,
+        };
+        if list.count == known && quarantine.is_none() {
+            return Ok(());
+        }
+        Err(self.fault(
+            "something was withdrawn, or the model was put into quarantine, while it was decided",
+            "nothing was written; ask again: it is decided anew, by what is known now",
+        ))
+    }
+
     async fn is_there(
         &self,
         work: &mut Work,
@@ -513,6 +536,27 @@ impl Registry {
             ));
         }
         Ok(version == known.version)
+    }
+
+    /// Whether nothing is known against what is to run: it may have been withdrawn since whoever releases it looked.
+    async fn may_run(&self, work: &mut Work, released: &Released) -> Result<(), Fault> {
+        let Released { environment, name, model, request, .. } = released;
+        let quarantine: Option<values::Quarantine> =
+            work.get(&keys::quarantine(&model.manifest)).await?;
+        let standing: Option<values::Standing> =
+            work.get(&keys::standing(&model.manifest, environment)).await?;
+        let sql = "SELECT 1 FROM decisions WHERE request = $1";
+        let decided = work.row(sql, binds![request.as_str()]).await?.is_some();
+        let why = match (quarantine, standing) {
+            (Some(quarantine), _) => format!("it is in quarantine: {}", quarantine.reason),
+            (None, Some(standing)) if !standing.decided.admitted => "it was refused since".into(),
+            (None, None) if decided => "its admission was withdrawn".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(self.fault(
+            format!("{name} in {environment} may not run: {why}"),
+            "have it decided about anew",
+        ))
     }
 
     /// Whether this release runs already; one with a lower sequence than the highest is a fault.

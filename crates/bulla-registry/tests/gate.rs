@@ -22,6 +22,8 @@ over_both!(
     a_registry_without_a_signer_is_only_read,
     there_is_one_registry_in_a_place,
     hostile_texts,
+    an_admission_that_somebody_was_quicker_than,
+    a_release_that_somebody_was_quicker_than,
 );
 
 fn asked<'a>(model: &'a bulla::ModelDigests, signature: &'a bulla::Digest) -> Deployment<'a> {
@@ -244,4 +246,57 @@ fn hostile_texts(backend: Backend) {
     let mut much = decision("much", "m", 1);
     much.evidence = vec![digest("e"); 513];
     assert!(fault(registry.record_decision(&[], &much, t(2))).contains("513"));
+}
+
+/// A gate has decided, and before it writes that down a key is withdrawn, or the model is put into quarantine.
+fn an_admission_that_somebody_was_quicker_than(backend: Backend) {
+    let world = World::new(backend);
+    let registry = world.create();
+    let withdrawn = registry.revocations(t(1)).unwrap().len() as u64;
+    let decide = |request: &str, at: i64| {
+        let mut new = decision(request, "m", at);
+        new.withdrawn = Some(withdrawn);
+        registry.record_decision(&[], &new, t(at))
+    };
+    decide("first", 2).unwrap();
+    let put = Quarantined { model: model("m").manifest, reason: "odd".into(), by: "eva".into() };
+    registry.quarantine(put, t(3)).unwrap();
+    assert!(decide("second", 4).unwrap_err().to_string().contains("while it was decided"));
+    let lifted =
+        QuarantineLifted { model: model("m").manifest, reason: "fine".into(), by: "eva".into() };
+    registry.lift_quarantine(lifted, t(5)).unwrap();
+    decide("third", 6).unwrap();
+    let revoked = Revoked {
+        subject: Subject::key(digest("stolen")),
+        since: None,
+        descendants: false,
+        reason: "stolen".into(),
+        by: "eva".into(),
+    };
+    registry.revoke(&RevocationRequest::new(revoked), t(7)).unwrap();
+    assert!(decide("fourth", 8).unwrap_err().to_string().contains("while it was decided"));
+    // A "no" may be written down all the same, and what was answered stays answered.
+    let mut no = decision("fifth", "m", 9);
+    (no.withdrawn, no.admitted) = (Some(withdrawn), false);
+    registry.record_decision(&[], &no, t(9)).unwrap();
+    assert!(decide("first", 10).unwrap().repeated);
+}
+
+fn a_release_that_somebody_was_quicker_than(backend: Backend) {
+    let world = World::new(backend);
+    let registry = world.create();
+    registry.record_decision(&[], &decision("r", "m", 1), t(1)).unwrap();
+    let put = Quarantined { model: model("m").manifest, reason: "odd".into(), by: "eva".into() };
+    registry.quarantine(put, t(2)).unwrap();
+    let run = |at: i64| registry.append(&[release("m", 1, "r")], t(at));
+    assert!(run(3).unwrap_err().to_string().contains("in quarantine"));
+    let lifted =
+        QuarantineLifted { model: model("m").manifest, reason: "fine".into(), by: "eva".into() };
+    registry.lift_quarantine(lifted, t(4)).unwrap();
+    let mut no = decision("s", "m", 5);
+    no.admitted = false;
+    registry.record_decision(&[], &no, t(5)).unwrap();
+    assert!(run(6).unwrap_err().to_string().contains("refused since"));
+    registry.record_decision(&[], &decision("t", "m", 7), t(7)).unwrap();
+    run(8).unwrap();
 }

@@ -233,6 +233,7 @@ pub(crate) fn decision(request: &str, name: &str, at: i64) -> NewDecision {
             rules: digest("rules"),
         },
         revocations: None,
+        withdrawn: None,
         admitted: true,
         passed: true,
         mode: "enforce".into(),

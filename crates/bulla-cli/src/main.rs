@@ -9,6 +9,7 @@ mod arguments;
 mod chart;
 mod commands;
 mod deciding;
+mod excerpt;
 mod files;
 mod inputs;
 mod keys;

@@ -1,6 +1,6 @@
 //! Which policy is meant, and for which environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulla::{Limits, Printable};
 use bulla_policy::{Environment, Gate, Policy, RevocationList, Role};
@@ -48,6 +48,21 @@ impl PinArguments {
     }
 }
 
+/// Reads a policy; says all that is wrong with one that cannot be used, and where.
+pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Policy, Problem> {
+    let bytes = bulla::read_named(path, limits.bundle_bytes)?;
+    parse(path, &bytes, limits)
+}
+
+/// The same of a policy that is here.
+pub(crate) fn parse(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Policy, Problem> {
+    Policy::check(path, bytes, limits).map_err(|unusable| Problem::Document {
+        what: path.display().to_string(),
+        text: String::from_utf8_lossy(bytes).into_owned(),
+        concerns: unusable.concerns,
+    })
+}
+
 impl PolicyArguments {
     /// The policy in use, with everything that was withdrawn, there and in the registry.
     pub(crate) fn gate(
@@ -56,7 +71,7 @@ impl PolicyArguments {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Gate, Problem> {
-        let policy = Policy::read(&self.policy, limits)?;
+        let policy = read(&self.policy, limits)?;
         let pins = self.pin.role(limits)?;
         let known = match registry {
             Some(opened) => opened.revocations(now)?,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use bulla::{Failure, Fault, Reason, Refusal};
+use bulla_policy::Concern;
 
 /// The answer of a command, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(crate) enum Problem {
         reasons: Vec<(&'static str, String)>,
         hints: Vec<String>,
     },
+    /// About a document that cannot be used: its text, and all that is wrong with it.
+    Document { what: String, text: String, concerns: Vec<Concern> },
     /// A service that cannot be run.
     Service { message: String, hint: String },
     /// Anything else.

@@ -13,10 +13,12 @@ use bulla::report::{
 };
 use bulla::text::{acts_on_a_terminal, bytes, count};
 use bulla::{Failure, Printable, Progress};
+use bulla_policy::Concern;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::arguments::OutputArguments;
+use crate::excerpt;
 use crate::problem::{Problem, Verdict};
 
 const GREEN: Style = AnsiColor::Green.on_default().bold();
@@ -325,28 +327,24 @@ impl Ui {
         &self,
         report: &impl Serialize,
         file: &str,
-        concerns: &[bulla_policy::Concern],
+        text: &str,
+        concerns: &[Concern],
     ) -> io::Result<()> {
         if self.json {
             return print_json(report);
         }
-        let file = Printable(file);
-        let wrong = concerns.iter().any(|concern| concern.is_error);
-        match wrong {
-            true => writeln!(anstream::stderr(), "{RED}refused{RED:#}: {file}")?,
-            false if !self.quiet => writeln!(anstream::stdout(), "{GREEN}good{GREEN:#}: {file}")?,
-            false => {}
+        let wrong = concerns.iter().filter(|concern| concern.is_error).count();
+        if wrong == 0 && !self.quiet {
+            writeln!(anstream::stdout(), "{GREEN}good{GREEN:#}: {}", Printable(file))?;
         }
         let mut err = anstream::stderr().lock();
-        for concern in concerns {
-            match concern.is_error {
-                true => writeln!(err, "  {RED}error{RED:#}: {}", Printable(&concern.message))?,
-                false if self.quiet => continue,
-                false => {
-                    writeln!(err, "  {YELLOW}warning{YELLOW:#}: {}", Printable(&concern.message))?;
-                }
-            }
-            writeln!(err, "    hint: {}", Printable(&concern.hint))?;
+        let shown = |concern: &&Concern| concern.is_error || !self.quiet;
+        for concern in concerns.iter().filter(shown) {
+            excerpt::write(&mut err, file, text, concern)?;
+        }
+        if wrong > 0 {
+            let wrong = count(wrong, "error");
+            writeln!(err, "{RED}refused{RED:#}: {}: {wrong}", Printable(file))?;
         }
         Ok(())
     }
@@ -354,6 +352,11 @@ impl Ui {
     /// Says why a command failed.
     pub(crate) fn problem(&self, command: &str, problem: &Problem) -> Verdict {
         let (about, verdict, reports, hints) = match problem {
+            Problem::Document { what, text, concerns } => {
+                // Standard error may be closed; there is nobody left to tell.
+                let _ = self.document(command, what, text, concerns);
+                return Verdict::CouldNotTell;
+            }
             Problem::Usage { message, hint } => {
                 (None, Verdict::Usage, vec![ReasonReport::usage(message)], vec![hint.clone()])
             }
@@ -393,6 +396,32 @@ impl Ui {
             self.print_problem(about.map(String::as_str), &reports, &hints, verdict)
         };
         verdict
+    }
+
+    /// Says why a document cannot be used.
+    fn document(
+        &self,
+        command: &str,
+        what: &str,
+        text: &str,
+        concerns: &[Concern],
+    ) -> io::Result<()> {
+        let hint = "docs/policy.md describes the document, with an example";
+        if self.json {
+            return print_json(&serde_json::json!({
+                "command": command,
+                "verdict": verdict_word(Verdict::CouldNotTell),
+                "about": what,
+                "reasons": concerns,
+                "hints": [hint],
+            }));
+        }
+        let mut err = anstream::stderr().lock();
+        for concern in concerns {
+            excerpt::write(&mut err, what, text, concern)?;
+        }
+        writeln!(err, "{RED}error{RED:#}: {} cannot be used", Printable(what))?;
+        print_hints(&mut err, &[hint.to_owned()], "")
     }
 
     fn print_problem(

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod policy {
+    pub(crate) mod check;
     pub(crate) mod import;
     pub(crate) mod schema;
     pub(crate) mod test;

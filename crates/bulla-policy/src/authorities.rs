@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use bulla::jiff::Timestamp;
 use bulla::party::{MaySign, Party};
 use bulla::text::{glob, time};
-use bulla::{ClaimRule, Digest, Fault, IdentityRule, PublicKey, SignerName, Trust};
+use bulla::{ClaimRule, Digest, IdentityRule, PublicKey, SignerName, Trust};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::concern::meant;
+use crate::places::At;
 use crate::schema::{self, FINGERPRINT, TIME};
 use crate::span::Span;
 use crate::trust::{Anchors, Reader};
@@ -174,114 +176,285 @@ impl Reader<'_> {
         &self,
         anchors: &Anchors,
         authorities: &BTreeMap<String, Authority>,
-    ) -> Result<(Vec<Party>, Vec<KeyRecord>), Fault> {
+    ) -> (Vec<Party>, Vec<KeyRecord>) {
+        let all = At::root().of("signing_authorities");
         if authorities.is_empty() {
-            return Err(self.fault("signing_authorities is empty: nobody is named to trust"));
+            let message = "signing_authorities is empty: nobody is named to trust";
+            self.wrong(&all, "missing-member", message, "name who signs, and by which keys");
         }
         let (mut parties, mut records) = (Vec::new(), Vec::new());
         for (id, authority) in authorities {
-            let fault = |detail: String| self.fault(format!("{id}: {detail}"));
-            authority.check_members().map_err(fault)?;
-            let all = read_may_sign(&authority.may_sign);
-            let party = |trust: Trust, may_sign| Party {
+            let at = all.of(id);
+            if !self.members(&at, id, authority) {
+                continue;
+            }
+            let party = |trust: Trust, may_sign: &MaySign| Party {
                 id: id.clone(),
                 trust: anchors.timed(trust),
                 valid: (None, None),
-                may_sign,
+                may_sign: may_sign.clone(),
+            };
+            // Where each key says so itself nothing has to be said of all of them.
+            let each = authority.kind == Kind::Key
+                && authority.may_sign.is_empty()
+                && authority.keys.iter().all(|key| key.may_sign.is_some());
+            let may_sign = match each {
+                true => MaySign::only(Vec::<String>::new()),
+                false => match self.may_sign(&at.of("may_sign"), id, &authority.may_sign) {
+                    Some(may_sign) => may_sign,
+                    // What else is wrong is found out all the same.
+                    None => MaySign::only(Vec::<String>::new()),
+                },
             };
             match authority.kind {
                 Kind::Key => {
-                    for key in &authority.keys {
-                        let public = self.key(id, key)?;
-                        let may_sign = match &key.may_sign {
-                            Some(own) => read_may_sign(own),
-                            None => all.clone(),
+                    for (index, key) in authority.keys.iter().enumerate() {
+                        let at = at.of("keys").nth(index);
+                        let own = key.may_sign.as_ref();
+                        let own = own.map(|own| self.may_sign(&at.of("may_sign"), id, own));
+                        let public = self.key(&at, id, key);
+                        let record = public
+                            .as_ref()
+                            .and_then(|public| self.record(&at, id, authority, key, public));
+                        if public.is_none() {
+                            self.window(&at, id, key);
+                        }
+                        let (Some(public), Some(record)) = (public, record) else { continue };
+                        let may_sign = match own {
+                            Some(Some(own)) => own,
+                            Some(None) => continue,
+                            None => may_sign.clone(),
                         };
-                        let record = authority.record(id, key, &public).map_err(fault)?;
-                        let party = party(Trust::keys(vec![public])?, may_sign.map_err(fault)?);
-                        parties.push(Party { valid: record.valid, ..party });
+                        let Some(trust) = self.or_failed(&at, id, Trust::keys(vec![public])) else {
+                            continue;
+                        };
+                        parties.push(Party { valid: record.valid, ..party(trust, &may_sign) });
                         records.push(record);
                     }
                 }
                 Kind::Certificate => {
                     let names = &authority.certificate_authorities;
-                    let known =
-                        |name: &&String| anchors.authorities.iter().all(|(n, _)| n != *name);
-                    if let Some(name) = names.iter().find(known) {
-                        return Err(fault(format!(
-                            "there is no certificate authority {name} under trust"
-                        )));
+                    let known: Vec<String> =
+                        anchors.authorities.iter().map(|(name, _)| name.clone()).collect();
+                    for (index, name) in names.iter().enumerate() {
+                        let at = at.of("certificate_authorities").nth(index);
+                        let message =
+                            format!("{id}: there is no certificate authority {name} under trust");
+                        self.known(&at, message, name, &known);
                     }
                     let named = anchors.authorities.iter();
                     let named = named.filter(|(name, _)| names.is_empty() || names.contains(name));
                     let roots: Vec<_> = named.flat_map(|(_, roots)| roots.clone()).collect();
-                    if roots.is_empty() {
-                        return Err(fault("no certificate authority is listed under trust".into()));
+                    if anchors.authorities.is_empty() {
+                        let message =
+                            format!("{id}: no certificate authority is listed under trust");
+                        let hint = "list it under trust.certificate_authorities";
+                        self.wrong(&at, "missing-member", message, hint);
                     }
-                    for signer in &authority.authorized_signers {
-                        let signer = SignerName::parse(signer).map_err(|e| fault(e.to_string()))?;
-                        let trust = Trust::certificate_authorities(roots.clone(), Some(signer))?;
-                        parties.push(party(trust, all.clone().map_err(fault)?));
+                    for (index, signer) in authority.authorized_signers.iter().enumerate() {
+                        let at = at.of("authorized_signers").nth(index);
+                        let Some(signer) = self.or_failed(&at, id, SignerName::parse(signer))
+                        else {
+                            continue;
+                        };
+                        if roots.is_empty() {
+                            continue;
+                        }
+                        let trust = Trust::certificate_authorities(roots.clone(), Some(signer));
+                        if let Some(trust) = self.or_failed(&at, id, trust) {
+                            parties.push(party(trust, &may_sign));
+                        }
                     }
                 }
                 Kind::Keyless => {
-                    let Some(root) = &anchors.root else {
-                        return Err(fault(
-                            "an identity needs a Sigstore instance: add trust.sigstore".into(),
-                        ));
-                    };
-                    let provider = authority.identity_provider.as_deref().unwrap_or_default();
-                    let mut rules = Vec::new();
-                    for identity in &authority.allowed_identities {
-                        let mut rule = IdentityRule::new(identity, provider)
-                            .map_err(|e| fault(e.to_string()))?;
-                        for claim in &authority.require_claims {
-                            let claim =
-                                ClaimRule::parse(claim).map_err(|e| fault(e.to_string()))?;
-                            rule = rule.require(claim);
-                        }
-                        rules.push(rule);
+                    if !anchors.has_root {
+                        let message = format!(
+                            "{id}: an identity needs a Sigstore instance: add trust.sigstore"
+                        );
+                        let hint = "trust: { sigstore: { trusted_root: FILE, sha256: … } }";
+                        self.wrong(&at.of("type"), "missing-member", message, hint);
                     }
-                    let trust = Trust::sigstore(root.clone(), rules)?;
-                    parties.push(party(trust, all.map_err(fault)?));
+                    let rules = self.identities(&at, id, authority);
+                    let (Some(root), Some(rules)) = (&anchors.root, rules) else { continue };
+                    let trust = Trust::sigstore(root.clone(), rules);
+                    if let Some(trust) = self.or_failed(&at, id, trust) {
+                        parties.push(party(trust, &may_sign));
+                    }
                 }
             }
         }
-        Ok((parties, records))
+        (parties, records)
+    }
+
+    /// Whom an authority without keys is known by, if every pattern is one.
+    fn identities(&self, at: &At, id: &str, authority: &Authority) -> Option<Vec<IdentityRule>> {
+        let provider = authority.identity_provider.as_deref().unwrap_or_default();
+        let mut claims = Vec::new();
+        for (index, claim) in authority.require_claims.iter().enumerate() {
+            let at = at.of("require_claims").nth(index);
+            claims.push(self.or_failed(&at, id, ClaimRule::parse(claim)));
+        }
+        let claims: Option<Vec<ClaimRule>> = claims.into_iter().collect();
+        // The provider is one for all: what is wrong with it is told once.
+        let known = IdentityRule::new("a@example.com", provider);
+        let known = self.or_failed(&at.of("identity_provider"), id, known);
+        let provider = known.map_or("https://example.com", |_| provider);
+        let mut rules = Vec::new();
+        for (index, identity) in authority.allowed_identities.iter().enumerate() {
+            let at = at.of("allowed_identities").nth(index);
+            let rule = self.or_failed(&at, id, IdentityRule::new(identity, provider));
+            rules.push(
+                rule.zip(claims.clone())
+                    .map(|(rule, claims)| claims.into_iter().fold(rule, IdentityRule::require)),
+            );
+        }
+        rules.into_iter().collect()
+    }
+
+    fn may_sign(&self, at: &At, id: &str, names: &[String]) -> Option<MaySign> {
+        let known: Vec<&str> = MaySign::names().collect();
+        if names.is_empty() {
+            let message = format!("{id}: may_sign is missing: some of {}", known.join(", "));
+            self.wrong(at, "missing-member", message, "say what its signatures count for");
+            return None;
+        }
+        let mut good = true;
+        for (index, name) in names.iter().enumerate() {
+            if known.contains(&name.as_str()) || name.contains(':') {
+                continue;
+            }
+            let message = format!(
+                "{id}: may_sign: {name:?} is none of {}, and no predicate type",
+                known.join(", ")
+            );
+            let hint = meant(name, known.iter().copied());
+            self.wrong(&at.nth(index), "unknown-name", message, hint.unwrap_or_default());
+            good = false;
+        }
+        good.then(|| MaySign::only(names))
     }
 
     /// A key that is named, and is what the document says.
-    pub(crate) fn key(&self, authority: &str, key: &Key) -> Result<PublicKey, Fault> {
+    pub(crate) fn key(&self, at: &At, authority: &str, key: &Key) -> Option<PublicKey> {
         let what = match &key.id {
             Some(id) => format!("{authority}, key {id}"),
             None => format!("{authority}, key"),
         };
+        let place = at.of("public_key");
         let mut pinned = true;
-        let text = self.text(&what, &key.public_key, self.limits.pem_bytes, |_| {
+        let text = self.text(&place, &what, &key.public_key, self.limits.pem_bytes, |_| {
             pinned = key.fingerprint.is_some();
             Ok(())
         })?;
-        let public = PublicKey::from_pem(&text, self.limits)
-            .map_err(|e| self.fault(format!("{what}: {e}")))?;
+        let public = PublicKey::from_pem(&text, self.limits);
+        let public = self.or_failed(&place, &what, public)?;
         let found = public.fingerprint().to_string();
         if !pinned {
-            return Err(self.fault(format!(
+            let message = format!(
                 "{what}: {} is another file: add the fingerprint of the key that it has to hold (it is now {found})",
                 key.public_key
-            )));
+            );
+            self.wrong(&place, "other-file", message, format!("fingerprint: \"{found}\""));
+            return None;
         }
         match &key.fingerprint {
             Some(expected) if *expected != found => {
-                Err(self.fault(format!("{what}: its fingerprint is {found}, expected {expected}")))
+                let message = format!("{what}: its fingerprint is {found}, expected {expected}");
+                let hint =
+                    "find out which key is meant: 'bulla key show' says the fingerprint of one";
+                self.wrong(&at.of("fingerprint"), "other-key", message, hint);
+                None
             }
-            _ => Ok(public),
+            _ => Some(public),
         }
+    }
+
+    /// That an authority has what its type needs, and nothing else: what is not looked at would only seem to restrict.
+    fn members(&self, at: &At, id: &str, authority: &Authority) -> bool {
+        let wrong = authority.check_members();
+        for (name, message) in &wrong {
+            let hint = match message.ends_with("is missing") {
+                true => format!("add {name}, or give it another type"),
+                false => format!("take {name} out, or give it another type"),
+            };
+            self.wrong(&at.of(*name), "missing-member", format!("{id}: {message}"), hint);
+        }
+        wrong.is_empty()
+    }
+
+    /// When a key's signatures count.
+    pub(crate) fn window(
+        &self,
+        at: &At,
+        id: &str,
+        key: &Key,
+    ) -> Option<(Option<Timestamp>, Option<Timestamp>)> {
+        let hint = "from and until are days (2026-11-20) or times, until after from";
+        let valid = key.valid().map_err(|why| format!("{id}: {why}"));
+        self.or_wrong(&at.of("valid"), hint, valid)
+    }
+
+    /// What is said of a key, if it is what is asked of all keys of its authority.
+    fn record(
+        &self,
+        at: &At,
+        id: &str,
+        authority: &Authority,
+        key: &Key,
+        public: &PublicKey,
+    ) -> Option<KeyRecord> {
+        let what = key.id.as_deref().map_or("a key".to_owned(), |id| format!("the key {id}"));
+        let algorithm = public.algorithm().name();
+        let mut good = true;
+        let mut wrong = |member: &str, message: String, hint: &str| {
+            self.wrong(&at.of(member), "wrong-key", format!("{id}: {message}"), hint);
+            good = false;
+        };
+        if let Some(asked) = &authority.key_algorithm
+            && !asked.eq_ignore_ascii_case(&algorithm)
+        {
+            let message = format!("{what} is {algorithm}, but key_algorithm asks for {asked}");
+            wrong("public_key", message, "name another key, or another key_algorithm");
+        }
+        if let Some(asked) = authority.key_storage
+            && key.storage.is_none_or(|storage| storage < asked)
+        {
+            let found = key.storage.map_or("says nothing of its storage".to_owned(), |storage| {
+                format!("is kept in {storage}")
+            });
+            let message = format!("{what} {found}, but key_storage asks for {asked}");
+            wrong("storage", message, "say where it is kept; keep it where that is asked for");
+        }
+        if !authority.authorized_signers.is_empty() {
+            let holds =
+                |signer: &String| authority.authorized_signers.iter().any(|p| glob(p, signer));
+            if !key.signer.as_ref().is_some_and(holds) {
+                let found = key.signer.as_deref().unwrap_or("nobody");
+                let message =
+                    format!("{what} is held by {found}, who is not among the authorized_signers");
+                wrong(
+                    "signer",
+                    message,
+                    "say who holds it: signer; add them to authorized_signers",
+                );
+            }
+        }
+        let valid = self.window(at, id, key).filter(|_| good)?;
+        Some(KeyRecord {
+            authority: id.to_owned(),
+            id: key.id.clone(),
+            fingerprint: public.fingerprint(),
+            algorithm,
+            storage: key.storage,
+            signer: key.signer.clone(),
+            valid,
+        })
     }
 }
 
 impl Authority {
-    /// That it has what its type needs, and nothing else: what is not looked at would only seem to restrict.
-    fn check_members(&self) -> Result<(), String> {
+    /// What is missing for its type, and what is of another, by names.
+    fn check_members(&self) -> Vec<(&'static str, String)> {
         let members = [
             ("keys", !self.keys.is_empty(), Kind::Key, true),
             ("key_storage", self.key_storage.is_some(), Kind::Key, false),
@@ -297,23 +470,29 @@ impl Authority {
             ("identity_provider", self.identity_provider.is_some(), Kind::Keyless, true),
             ("require_claims", !self.require_claims.is_empty(), Kind::Keyless, false),
         ];
+        let mut wrong = Vec::new();
+        let mut other = |name: &'static str| {
+            wrong.push((name, format!("{name} is for authorities of another type")));
+        };
         // Keys have it, too: there it says who may hold one.
         let signers = !self.authorized_signers.is_empty();
         if signers && self.kind == Kind::Keyless {
-            return Err("authorized_signers is for authorities of another type".into());
+            other("authorized_signers");
+        }
+        for (name, given, kind, _) in members {
+            if given && kind != self.kind {
+                other(name);
+            }
         }
         if !signers && self.kind == Kind::Certificate {
-            return Err("authorized_signers is missing".into());
+            wrong.push(("authorized_signers", "authorized_signers is missing".to_owned()));
         }
         for (name, given, kind, needed) in members {
-            if given && kind != self.kind {
-                return Err(format!("{name} is for authorities of another type"));
-            }
             if !given && needed && kind == self.kind {
-                return Err(format!("{name} is missing"));
+                wrong.push((name, format!("{name} is missing")));
             }
         }
-        Ok(())
+        wrong
     }
 }
 
@@ -342,44 +521,6 @@ impl Authority {
             (_, Some(_)) => Err("approvals"),
             (None, None) => Ok(()),
         }
-    }
-
-    /// What is said of a key, if it is what is asked of all keys of this authority.
-    fn record(&self, authority: &str, key: &Key, public: &PublicKey) -> Result<KeyRecord, String> {
-        let what = key.id.as_deref().map_or("a key".to_owned(), |id| format!("the key {id}"));
-        let algorithm = public.algorithm().name();
-        if let Some(asked) = &self.key_algorithm
-            && !asked.eq_ignore_ascii_case(&algorithm)
-        {
-            return Err(format!("{what} is {algorithm}, but key_algorithm asks for {asked}"));
-        }
-        if let Some(asked) = self.key_storage
-            && key.storage.is_none_or(|storage| storage < asked)
-        {
-            let found = key.storage.map_or("says nothing of its storage".to_owned(), |storage| {
-                format!("is kept in {storage}")
-            });
-            return Err(format!("{what} {found}, but key_storage asks for {asked}"));
-        }
-        if !self.authorized_signers.is_empty() {
-            let holds = |signer: &String| self.authorized_signers.iter().any(|p| glob(p, signer));
-            if !key.signer.as_ref().is_some_and(holds) {
-                let found = key.signer.as_deref().unwrap_or("nobody");
-                return Err(format!(
-                    "{what} is held by {found}, who is not among the authorized_signers"
-                ));
-            }
-        }
-        let valid = key.valid()?;
-        Ok(KeyRecord {
-            authority: authority.to_owned(),
-            id: key.id.clone(),
-            fingerprint: public.fingerprint(),
-            algorithm,
-            storage: key.storage,
-            signer: key.signer.clone(),
-            valid,
-        })
     }
 }
 
@@ -424,20 +565,4 @@ impl Valid {
             valid => Ok(valid),
         }
     }
-}
-
-fn read_may_sign(names: &[String]) -> Result<MaySign, String> {
-    let known = || MaySign::names().collect::<Vec<_>>().join(", ");
-    if names.is_empty() {
-        return Err(format!("may_sign is missing: some of {}", known()));
-    }
-    for name in names {
-        if !MaySign::names().any(|known| known == name) && !name.contains(':') {
-            return Err(format!(
-                "may_sign: {name:?} is none of {}, and no predicate type",
-                known()
-            ));
-        }
-    }
-    Ok(MaySign::only(names))
 }

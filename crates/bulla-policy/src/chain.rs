@@ -9,7 +9,9 @@ use bulla::{Digest, HashAlgorithm};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::places::At;
 use crate::schema;
+use crate::trust::Reader;
 
 /// The deepest chain that can be asked for.
 const MAX_DEPTH: usize = 64;
@@ -77,35 +79,60 @@ struct VerifierEntry {
     policy_sha256: Vec<String>,
 }
 
-/// The rules of a walk. `known` says whether there is such an authority.
+/// Where the rules of a walk stand.
+pub(crate) struct Where<'a, 'r> {
+    pub(crate) reader: &'a Reader<'r>,
+    /// Whose rules they are, before what is wrong.
+    pub(crate) whose: &'a str,
+    pub(crate) builders: At,
+    pub(crate) lineage: At,
+    /// Names of authorities.
+    pub(crate) known: Vec<&'a String>,
+}
+
+impl Where<'_, '_> {
+    fn known(&self, at: &At, what: &str, id: &str) {
+        let message = format!("{}{what}: there is no {id} under signing_authorities", self.whose);
+        self.reader.known(at, message, id, self.known.iter().copied());
+    }
+
+    fn read<T>(&self, at: &At, part: Result<T, String>) -> Option<T> {
+        let part = part.map_err(|why| format!("{}{why}", self.whose));
+        self.reader.or_wrong(at, "docs/lineage.md describes it", part)
+    }
+}
+
+/// The rules of a walk.
 pub(crate) fn rules(
+    place: &Where<'_, '_>,
     parties: Vec<Party>,
     builders: &[BuilderEntry],
     lineage: &LineageEntry,
-    known: impl Fn(&str) -> bool,
-) -> Result<Rules, String> {
-    let known = |what: &str, id: &str| match known(id) {
-        true => Ok(()),
-        false => Err(format!("{what}: there is no {id} under signing_authorities")),
-    };
+) -> Rules {
     let mut rules = Rules::new(parties);
-    for builder in builders {
-        known("builders", &builder.signer)?;
-        rules.builders.push(builder.read()?);
+    for (index, builder) in builders.iter().enumerate() {
+        let at = place.builders.nth(index);
+        place.known(&at.of("signer"), "builders", &builder.signer);
+        rules.builders.extend(place.read(&at, builder.read()));
     }
-    for verifier in &lineage.verifiers {
-        known("verifiers", &verifier.signer)?;
-        rules.verifiers.push(verifier.read()?);
+    for (index, verifier) in lineage.verifiers.iter().enumerate() {
+        let at = place.lineage.of("verifiers").nth(index);
+        place.known(&at.of("signer"), "verifiers", &verifier.signer);
+        rules.verifiers.extend(place.read(&at, verifier.read()));
     }
-    for id in &lineage.no_parents_signed_by {
-        known("no_parents_signed_by", id)?;
+    for (index, id) in lineage.no_parents_signed_by.iter().enumerate() {
+        let at = place.lineage.of("no_parents_signed_by").nth(index);
+        place.known(&at, "no_parents_signed_by", id);
     }
     rules.no_parents_signed_by.clone_from(&lineage.no_parents_signed_by);
     if let Some(depth) = lineage.max_depth {
-        if depth > MAX_DEPTH {
-            return Err(format!("max_depth is {depth}, at most {MAX_DEPTH} is allowed"));
+        let allowed = match depth > MAX_DEPTH {
+            true => Err(format!("max_depth is {depth}, at most {MAX_DEPTH} is allowed")),
+            false => Ok(depth),
+        };
+        if let Some(depth) = place.read(&place.lineage.of("max_depth"), allowed) {
+            rules.max_depth = depth;
         }
-        rules.max_depth = depth;
     }
     rules.unverified_parents = match lineage.unverified_parents {
         Permission::Deny => Unverified::Deny,
@@ -115,7 +142,7 @@ pub(crate) fn rules(
     if let Some(days) = lineage.max_verdict_age_days {
         rules.max_verdict_age = SignedDuration::from_hours(i64::from(days) * 24);
     }
-    Ok(rules)
+    rules
 }
 
 impl BuilderEntry {

@@ -126,7 +126,7 @@ pub fn import(
     output: &Path,
     limits: &Limits,
 ) -> Result<Imported, ImportError> {
-    let document: Document = yaml::read(path, bytes)?;
+    let document: Document = yaml::read(path, bytes).map_err(Fault::from)?;
     let source = document.certificate_policy;
     let fault = |detail: String| policy_fault(path, detail);
     for (id, authority) in &source.signing_authorities {

@@ -6,23 +6,19 @@ use std::sync::Arc;
 
 use bulla::jiff::{SignedDuration, Timestamp};
 use bulla::lineage::{Level, Rules};
-use bulla::party::{MaySign, Party};
-use bulla::text::time;
-use bulla::{Digest, Fault, HashAlgorithm, Limits, read_named};
+use bulla::{Digest, Fault, Limits, read_named};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::authorities::{Authority, KeyRecord};
-use crate::chain;
-use crate::environment::{EnvironmentEntry, ProvenanceEntry};
+use crate::environment::EnvironmentEntry;
 use crate::revocations::RevocationList;
 use crate::roles::{Role, RoleEntry};
 use crate::rules::custom::Custom;
 use crate::schema::{NAME, TIME};
 use crate::signed::{people_who_signed, signatures_of};
 use crate::span::Span;
-use crate::trust::{Reader, TrustSection};
+use crate::trust::TrustSection;
 use crate::yaml::{self, policy_fault};
 
 /// Which models may be deployed where.
@@ -30,52 +26,52 @@ use crate::yaml::{self, policy_fault};
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Policy of Bulla")]
 pub(crate) struct Document {
-    policy: Head,
+    pub(crate) policy: Head,
     /// What signatures are checked by. Nothing is trusted that is not named here.
     #[serde(default)]
-    trust: TrustSection,
+    pub(crate) trust: TrustSection,
     /// People, by the names of the roles that they have.
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "pattern": NAME }))]
-    roles: BTreeMap<String, RoleEntry>,
+    pub(crate) roles: BTreeMap<String, RoleEntry>,
     /// Who signs what, by names.
     #[schemars(extend("propertyNames" = { "pattern": NAME }, "minProperties" = 1))]
-    signing_authorities: BTreeMap<String, Authority>,
+    pub(crate) signing_authorities: BTreeMap<String, Authority>,
     /// What each environment asks of a model, by names.
     #[schemars(extend("propertyNames" = { "pattern": NAME }, "minProperties" = 1))]
-    verification_policy: BTreeMap<String, EnvironmentEntry>,
+    pub(crate) verification_policy: BTreeMap<String, EnvironmentEntry>,
     #[serde(default)]
-    revocations: Option<RevocationsEntry>,
+    pub(crate) revocations: Option<RevocationsEntry>,
 }
 
 /// The policy itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Head {
+pub(crate) struct Head {
     /// Its name: versions of one name follow each other.
     #[schemars(regex(pattern = NAME))]
-    name: String,
+    pub(crate) name: String,
     /// Its version: never back.
-    version: u64,
+    pub(crate) version: u64,
     /// When it ends: a day, which begins at midnight UTC, or a point in time. Past that nothing is admitted by it.
     #[schemars(regex(pattern = TIME))]
-    expires: String,
+    pub(crate) expires: String,
     /// Roles whose signatures it needs, by people as many as each role's threshold.
     #[serde(default)]
-    signed_by: Vec<String>,
+    pub(crate) signed_by: Vec<String>,
 }
 
 /// Where it is said what was withdrawn.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RevocationsEntry {
+pub(crate) struct RevocationsEntry {
     /// The document: a path that begins where the policy lies.
     document: PathBuf,
     /// The role whose people have to have signed it.
-    signed_by: String,
+    pub(crate) signed_by: String,
     /// The longest ago that it may have been issued; a day, where nothing is said.
     #[serde(default)]
-    max_age: Option<Span>,
+    pub(crate) max_age: Option<Span>,
 }
 
 /// How old revocations may be where the policy does not say (rule 9 of the security design).
@@ -105,7 +101,7 @@ pub struct Policy {
     pub rotations: BTreeMap<String, (SignedDuration, SignedDuration)>,
     /// Each environment's rules.
     pub environments: BTreeMap<String, Environment>,
-    revocations: Option<RevocationsEntry>,
+    pub(crate) revocations: Option<RevocationsEntry>,
     pub(crate) path: PathBuf,
     pub(crate) bytes: Vec<u8>,
 }
@@ -158,188 +154,6 @@ pub(crate) fn person(id: &str) -> String {
 }
 
 impl Policy {
-    /// Reads a policy. Whether somebody signed it is found out where it is put to use ([`Gate::open`](crate::Gate::open)).
-    ///
-    /// # Errors
-    /// [`Fault::Policy`] says what is wrong with it, and in which line if it is no such YAML; [`Fault::Io`] when it, or a file that
-    /// it names, cannot be read.
-    pub fn read(path: &Path, limits: &Limits) -> Result<Self, Fault> {
-        let bytes = read_named(path, yaml::DOCUMENT_BYTES)?;
-        Self::parse(path, &bytes, limits)
-    }
-
-    /// Reads a policy that is here; files that it names lie beside `path`.
-    ///
-    /// # Errors
-    /// As for [`read`](Self::read).
-    pub fn parse(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Self, Fault> {
-        let document: Document = yaml::read(path, bytes)?;
-        let fault = |detail: String| policy_fault(path, detail);
-        let Document {
-            policy,
-            trust,
-            roles,
-            signing_authorities,
-            verification_policy,
-            revocations,
-        } = document;
-        check_name("policy.name", &policy.name).map_err(fault)?;
-        let expires = time(&policy.expires).map_err(|why| fault(format!("expires: {why}")))?;
-        let reader = Reader { path, limits };
-        let anchors = reader.anchors(&trust)?;
-        for name in roles.keys().chain(signing_authorities.keys()).chain(verification_policy.keys())
-        {
-            check_name("a name", name).map_err(fault)?;
-        }
-        let roles = reader.roles(&anchors, &roles)?;
-        let known_role = |what: &str, role: &str| match roles.contains_key(role) {
-            true => Ok(()),
-            false => Err(fault(format!("{what}: there is no role {role} under roles"))),
-        };
-        for role in &policy.signed_by {
-            known_role("signed_by", role)?;
-        }
-        let (mut parties, keys) = reader.parties(&anchors, &signing_authorities)?;
-        let (mut approvals, mut rotations) = (BTreeMap::new(), BTreeMap::new());
-        for (id, authority) in &signing_authorities {
-            if let Some(entry) = &authority.approvals {
-                known_role(&format!("{id}: approvals"), &entry.from)?;
-                let people = roles.get(&entry.from).map_or(0, |role| role.people.len());
-                if entry.required == 0 || entry.required > people {
-                    return Err(fault(format!(
-                        "{id}: approvals: {} are required from {}, who are {people}",
-                        entry.required, entry.from
-                    )));
-                }
-                approvals.insert(
-                    id.clone(),
-                    Approvals {
-                        required: entry.required,
-                        from: entry.from.clone(),
-                        valid_for: entry.valid_for.map(|span| span.0),
-                    },
-                );
-            }
-            if let Some(rotation) = &authority.rotation {
-                rotations.insert(id.clone(), (rotation.every.0, rotation.overlap.0));
-            }
-        }
-        // People agree and waive; what else they may sign they sign as an authority.
-        let agree = || MaySign::only(["approval", "exception"]);
-        let mut seen = BTreeSet::new();
-        for (id, one) in roles.values().flat_map(|role| &role.people) {
-            if seen.insert(id) {
-                let entries = one.parties.iter().cloned();
-                parties.extend(entries.map(|party| Party {
-                    id: person(id),
-                    may_sign: agree(),
-                    ..party
-                }));
-            }
-        }
-        let raw: Value = yaml::read(path, bytes)?;
-        let mut environments = BTreeMap::new();
-        for (name, entry) in verification_policy {
-            let fault = |detail: String| policy_fault(path, format!("{name}: {detail}"));
-            let none = ProvenanceEntry::default();
-            let provenance = entry.provenance.as_ref().unwrap_or(&none);
-            let chain = entry.lineage.as_ref();
-            let chain_default = chain::LineageEntry::default();
-            let known = |id: &str| signing_authorities.contains_key(id);
-            let lineage = chain::rules(
-                parties.clone(),
-                &provenance.builders,
-                chain.unwrap_or(&chain_default),
-                known,
-            )
-            .map_err(fault)?;
-            let min_level = match &provenance.min_level {
-                None => None,
-                Some(level) => {
-                    Some(Level::of(level).ok_or_else(|| fault(chain::level_expected(level)))?)
-                }
-            };
-            let named = |what: &str, ids: &[String]| match ids.iter().find(|id| !known(id)) {
-                Some(id) => {
-                    Err(fault(format!("{what}: there is no {id} under signing_authorities")))
-                }
-                None => Ok(()),
-            };
-            named("accepted_authorities", &entry.accepted_authorities)?;
-            if !entry.require_provenance && (min_level.is_some() || !provenance.sources.is_empty())
-            {
-                return Err(fault(
-                    "provenance: min_level and sources ask for 'require_provenance: true'".into(),
-                ));
-            }
-            for evaluation in &entry.evaluations {
-                named("evaluations", &evaluation.signed_by)?;
-                if evaluation.at_least.is_none() && evaluation.at_most.is_none() {
-                    return Err(fault(format!(
-                        "evaluations: {} has neither at_least nor at_most",
-                        evaluation.metric
-                    )));
-                }
-            }
-            let signed_by =
-                [("test_results", &entry.test_results), ("require_bom", &entry.require_bom)];
-            for (what, entry) in signed_by {
-                entry.as_ref().map_or(Ok(()), |entry| named(what, &entry.signed_by))?;
-            }
-            if let Some(licenses) = &entry.licenses {
-                named("licenses", &licenses.signed_by)?;
-            }
-            if let Some(exceptions) = &entry.exceptions {
-                known_role(&format!("{name}: exceptions"), &exceptions.from)?;
-                let people = roles.get(&exceptions.from).map_or(0, |role| role.people.len());
-                if exceptions.required == 0 || exceptions.required > people {
-                    return Err(fault(format!(
-                        "exceptions: {} are required from {}, who are {people}",
-                        exceptions.required, exceptions.from
-                    )));
-                }
-            }
-            for hash in &entry.recipes.hash {
-                if HashAlgorithm::from_name(hash).is_none() {
-                    return Err(fault(format!("recipes: there is no hash {hash:?}")));
-                }
-            }
-            if entry.require_signature && entry.accepted_authorities.is_empty() {
-                return Err(fault(
-                    "require_signature is true, and accepted_authorities names nobody: nothing could be admitted".into(),
-                ));
-            }
-            let rules = raw.get("verification_policy").and_then(|all| all.get(&name));
-            let custom = Custom::read(&entry.rules).map_err(fault)?;
-            let digest = Digest::sha256(canonical(rules.unwrap_or(&Value::Null)).as_bytes());
-            environments.insert(
-                name.clone(),
-                Environment { name, digest, lineage, min_level, entry, custom },
-            );
-        }
-        if environments.is_empty() {
-            return Err(fault("verification_policy is empty: there is no environment".into()));
-        }
-        if let Some(entry) = &revocations {
-            known_role("revocations", &entry.signed_by)?;
-        }
-        Ok(Self {
-            name: policy.name,
-            version: policy.version,
-            expires,
-            digest: Digest::sha256(bytes),
-            signed_by: policy.signed_by,
-            roles,
-            keys,
-            approvals,
-            rotations,
-            environments,
-            revocations,
-            path: path.to_owned(),
-            bytes: bytes.to_vec(),
-        })
-    }
-
     /// An environment's rules.
     ///
     /// # Errors
@@ -468,33 +282,4 @@ fn too_few(
         text.push_str(why);
     }
     text
-}
-
-/// Names are shown, and stand in statements: no blanks, so that nobody's is mistaken for a person's.
-fn check_name(what: &str, name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    match !name.is_empty() && name.len() <= 100 && name.chars().all(plain) {
-        true => Ok(()),
-        false => {
-            Err(format!("{what} is {name:?}, expected up to 100 letters, digits, '-', '_' and '.'"))
-        }
-    }
-}
-
-/// JSON with sorted members and no blanks: one text for one value.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let sorted: BTreeMap<&String, &Value> = members.iter().collect();
-            let members = sorted.into_iter().map(|(name, value)| {
-                format!("{}:{}", Value::from(name.as_str()), canonical(value))
-            });
-            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
-        }
-        other => other.to_string(),
-    }
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::authorities::Key;
+use crate::places::At;
 use crate::revocations::RevocationList;
 use crate::trust::{Anchors, Reader};
 
@@ -27,6 +28,13 @@ pub(crate) struct RoleEntry {
 
 fn one() -> usize {
     1
+}
+
+impl RoleEntry {
+    /// How many people it names.
+    pub(crate) fn count(&self) -> usize {
+        self.people.len()
+    }
 }
 
 /// A person: by keys, by an identity, or both.
@@ -122,57 +130,70 @@ impl Reader<'_> {
         &self,
         anchors: &Anchors,
         entries: &BTreeMap<String, RoleEntry>,
-    ) -> Result<BTreeMap<String, Role>, Fault> {
+    ) -> BTreeMap<String, Role> {
         let mut roles = BTreeMap::new();
         // One person in two roles is one person: with the same keys, windows and identity.
         let mut known: BTreeMap<&str, String> = BTreeMap::new();
         let mut owners: BTreeMap<String, &str> = BTreeMap::new();
         for (name, entry) in entries {
-            let fault = |detail: String| self.fault(format!("roles: {name}: {detail}"));
+            let at = At::root().of("roles").of(name);
             let mut people = BTreeMap::new();
-            for entry in &entry.people {
-                let person = self.person(anchors, entry)?;
+            for (index, entry) in entry.people.iter().enumerate() {
+                let at = at.of("people").nth(index);
+                let id = &entry.id;
+                if people.contains_key(id) {
+                    let message = format!("roles: {name}: {id} stands twice");
+                    self.wrong(
+                        &at.of("id"),
+                        "repeated-name",
+                        message,
+                        "write all their keys in one place",
+                    );
+                    continue;
+                }
+                let Some(person) = self.person(&at, anchors, entry) else { continue };
                 let keys = person.keys.iter().map(|key| format!("the same key {key}"));
                 let identity = person
                     .identity
                     .as_ref()
                     .map(|name| format!("the same identity {}", name.as_str().to_lowercase()));
                 for what in keys.chain(identity) {
-                    if let Some(owner) = owners.insert(what.clone(), &entry.id)
-                        && owner != entry.id
+                    if let Some(owner) = owners.insert(what.clone(), id)
+                        && owner != id
                     {
-                        return Err(fault(format!(
-                            "{owner} and {} have {what}: whose word is it?",
-                            entry.id
-                        )));
+                        let message = format!(
+                            "roles: {name}: {owner} and {id} have {what}: whose word is it?"
+                        );
+                        let hint = "give each person keys of their own";
+                        self.wrong(&at.of("id"), "same-key", message, hint);
                     }
                 }
                 let signs = person.signs_with();
-                if known.insert(&entry.id, signs.clone()).is_some_and(|before| before != signs) {
-                    return Err(fault(format!(
-                        "{} signs with something else here than in another role: write a person the same everywhere",
-                        entry.id
-                    )));
+                if known.insert(id, signs.clone()).is_some_and(|before| before != signs) {
+                    let message = format!(
+                        "roles: {name}: {id} signs with something else here than in another role: write a person the same everywhere"
+                    );
+                    let hint = "give them the same keys, windows and identity in each role";
+                    self.wrong(&at.of("id"), "other-person", message, hint);
                 }
-                if people.insert(entry.id.clone(), person).is_some() {
-                    return Err(fault(format!("{} stands twice", entry.id)));
-                }
+                people.insert(id.clone(), person);
             }
             let threshold = entry.threshold;
-            if threshold == 0 || threshold > people.len() {
-                return Err(fault(format!(
-                    "its threshold is {threshold}, and it has {} people: nothing could be signed by it",
-                    people.len()
-                )));
+            let count = entry.people.len();
+            if threshold == 0 || threshold > count {
+                let message = format!(
+                    "roles: {name}: its threshold is {threshold}, and it has {count} people: nothing could be signed by it"
+                );
+                let hint = "write how many of them have to sign: at least 1, at most all";
+                self.wrong(&at.of("threshold"), "too-few-people", message, hint);
             }
             roles.insert(name.clone(), Role { threshold, people });
         }
-        Ok(roles)
+        roles
     }
 
-    fn person(&self, anchors: &Anchors, entry: &PersonEntry) -> Result<Person, Fault> {
+    fn person(&self, at: &At, anchors: &Anchors, entry: &PersonEntry) -> Option<Person> {
         let PersonEntry { id, keys, identity, identity_provider } = entry;
-        let fault = |detail: String| self.fault(format!("{id}: {detail}"));
         let party = |trust: Trust| Party {
             id: id.clone(),
             trust: anchors.timed(trust),
@@ -180,35 +201,76 @@ impl Reader<'_> {
             may_sign: MaySign::Anything,
         };
         let mut person = Person { parties: Vec::new(), keys: BTreeSet::new(), identity: None };
-        for key in keys {
-            key.only_of_authorities().map_err(|what| {
-                fault(format!("{what} has a meaning for keys of authorities only"))
-            })?;
-            let public = self.key(id, key)?;
-            let valid = key.valid().map_err(fault)?;
-            person.keys.insert(public.fingerprint());
-            person.parties.push(Party { valid, ..party(Trust::keys(vec![public])?) });
+        let mut good = true;
+        for (index, key) in keys.iter().enumerate() {
+            let at = at.of("keys").nth(index);
+            if let Err(what) = key.only_of_authorities() {
+                let message = format!("{id}: {what} has a meaning for keys of authorities only");
+                self.wrong(&at.of(what), "unknown-member", message, "take it out");
+                good = false;
+            }
+            let valid = self.window(&at, id, key);
+            let read = self.key(&at, id, key).and_then(|public| {
+                let fingerprint = public.fingerprint();
+                Some((fingerprint, self.or_failed(&at, id, Trust::keys(vec![public]))?))
+            });
+            let (Some((fingerprint, trust)), Some(valid)) = (read, valid) else {
+                good = false;
+                continue;
+            };
+            person.keys.insert(fingerprint);
+            person.parties.push(Party { valid, ..party(trust) });
         }
         match (identity, identity_provider) {
             (None, None) => {}
             (Some(identity), Some(provider)) => {
-                if identity.contains('*') {
-                    return Err(fault("a person is one identity, without '*'".into()));
-                }
-                let root = anchors.root.as_ref().ok_or_else(|| {
-                    fault("an identity needs a Sigstore instance: add trust.sigstore".into())
-                })?;
-                let rule =
-                    IdentityRule::new(identity, provider).map_err(|e| fault(e.to_string()))?;
-                let name = SignerName::parse(identity).map_err(|e| fault(e.to_string()))?;
+                let (name, trust) = self.identity(at, id, anchors, identity, provider)?;
                 person.identity = Some(name);
-                person.parties.push(party(Trust::sigstore(root.clone(), vec![rule])?));
+                person.parties.push(party(trust));
             }
-            _ => return Err(fault("identity and identity_provider go together".into())),
+            _ => {
+                let message = format!("{id}: identity and identity_provider go together");
+                self.wrong(&at.of("id"), "missing-member", message, "add the other one");
+                good = false;
+            }
         }
-        match person.parties.is_empty() {
-            true => Err(fault("has neither a key nor an identity".into())),
-            false => Ok(person),
+        if good && person.parties.is_empty() {
+            let message = format!("{id}: has neither a key nor an identity");
+            self.wrong(
+                &at.of("id"),
+                "missing-member",
+                message,
+                "add keys, or identity and identity_provider",
+            );
+            good = false;
         }
+        good.then_some(person)
+    }
+
+    /// A person's identity.
+    fn identity(
+        &self,
+        at: &At,
+        id: &str,
+        anchors: &Anchors,
+        identity: &str,
+        provider: &str,
+    ) -> Option<(SignerName, Trust)> {
+        let at = at.of("identity");
+        if identity.contains('*') {
+            let message = format!("{id}: a person is one identity, without '*'");
+            self.wrong(&at, "wrong-value", message, "name the identity");
+            return None;
+        }
+        if !anchors.has_root {
+            let message =
+                format!("{id}: an identity needs a Sigstore instance: add trust.sigstore");
+            let hint = "trust: { sigstore: { trusted_root: FILE, sha256: … } }";
+            self.wrong(&at, "missing-member", message, hint);
+        }
+        let rule = self.or_failed(&at, id, IdentityRule::new(identity, provider))?;
+        let name = self.or_failed(&at, id, SignerName::parse(identity))?;
+        let root = anchors.root.clone()?;
+        Some((name, self.or_failed(&at, id, Trust::sigstore(root, vec![rule]))?))
     }
 }

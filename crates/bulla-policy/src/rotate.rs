@@ -147,7 +147,7 @@ impl Policy {
         let expected = self.expected(before, authority, at, &entry, version, both_until);
         let text = self.edited(authority, at, &entry, version, both_until);
         let as_expected = |text: &String| {
-            let read: Result<Value, Fault> = yaml::read(&self.path, text.as_bytes());
+            let read = yaml::read::<Value>(&self.path, text.as_bytes());
             expected.is_some() && read.ok() == expected
         };
         let Some(text) = text.filter(as_expected) else {

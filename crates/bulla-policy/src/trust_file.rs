@@ -10,7 +10,9 @@ use bulla::{Digest, Fault, Limits, read_named};
 use serde::Deserialize;
 
 use crate::authorities::Authority;
-use crate::chain::{self, BuilderEntry, LineageEntry};
+use crate::chain::{self, BuilderEntry, LineageEntry, Where};
+use crate::concern::Unusable;
+use crate::places::{At, Places};
 use crate::trust::{Reader, TrustSection};
 use crate::yaml;
 
@@ -50,18 +52,33 @@ impl TrustFile {
     /// it names, cannot be read.
     pub fn read(path: &Path, limits: &Limits) -> Result<Self, Fault> {
         let bytes = read_named(path, yaml::DOCUMENT_BYTES)?;
-        let document: Document = yaml::read(path, &bytes)?;
-        let reader = Reader { path, limits };
-        let anchors = reader.anchors(&document.trust)?;
+        Self::parse(path, &bytes, limits).map_err(Unusable::of_trust_file)
+    }
+
+    fn parse(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Self, Unusable> {
+        let document: Document = yaml::read(path, bytes)?;
+        let places = Places::of(std::str::from_utf8(bytes).unwrap_or_default());
+        let reader = Reader::new(path, &places, limits);
+        let anchors = reader.anchors(&document.trust);
         for (id, authority) in &document.signing_authorities {
-            authority.only_of_policies().map_err(|what| {
-                yaml::malformed(path, format!("{id}: {what} has a meaning in policies only"))
-            })?;
+            if let Err(what) = authority.only_of_policies() {
+                let at = At::root().of("signing_authorities").of(id).of(what);
+                let message = format!("{id}: {what} has a meaning in policies only");
+                reader.wrong(&at, "unknown-member", message, "take it out");
+            }
         }
-        let (parties, _) = reader.parties(&anchors, &document.signing_authorities)?;
-        let known = |id: &str| document.signing_authorities.contains_key(id);
-        let rules = chain::rules(parties, &document.provenance.builders, &document.lineage, known)
-            .map_err(|detail| yaml::malformed(path, detail))?;
-        Ok(Self { rules, digest: Digest::sha256(&bytes) })
+        let (parties, _) = reader.parties(&anchors, &document.signing_authorities);
+        let place = Where {
+            reader: &reader,
+            whose: "",
+            builders: At::root().of("provenance").of("builders"),
+            lineage: At::root().of("lineage"),
+            known: document.signing_authorities.keys().collect(),
+        };
+        let rules = chain::rules(&place, parties, &document.provenance.builders, &document.lineage);
+        match reader.is_wrong() {
+            true => Err(reader.unusable()),
+            false => Ok(Self { rules, digest: Digest::sha256(bytes) }),
+        }
     }
 }

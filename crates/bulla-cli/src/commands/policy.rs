@@ -91,11 +91,18 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
 struct Checked<'a> {
     command: &'static str,
     verdict: &'static str,
+    #[serde(flatten)]
+    read: Option<Read<'a>>,
+    concerns: &'a [Concern],
+}
+
+/// What is told of a policy that could be read.
+#[derive(Serialize)]
+struct Read<'a> {
     name: &'a str,
     version: u64,
     digest: String,
     environments: Vec<Rules<'a>>,
-    concerns: &'a [Concern],
 }
 
 #[derive(Serialize)]
@@ -104,21 +111,40 @@ struct Rules<'a> {
     rules: String,
 }
 
+impl<'a> Read<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        let environments = policy
+            .environments
+            .values()
+            .map(|one| Rules { name: &one.name, rules: format!("sha256:{}", one.digest.to_hex()) });
+        Self {
+            name: &policy.name,
+            version: policy.version,
+            digest: format!("sha256:{}", policy.digest.to_hex()),
+            environments: environments.collect(),
+        }
+    }
+}
+
 fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
     let limits = Limits::default();
     let now = jiff::Timestamp::now();
-    let policy = match Policy::read(&arguments.file, &limits) {
-        Ok(read) => read,
+    let file = arguments.file.display().to_string();
+    let bytes = bulla::read_named(&arguments.file, limits.bundle_bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let policy = match Policy::check(&arguments.file, &bytes, &limits) {
+        Ok(policy) => policy,
         // It was read, and cannot be used: that is the answer.
-        Err(fault @ (bulla::Fault::Policy { .. } | bulla::Fault::TrustFile { .. })) => {
-            return Err(Problem::Reasons {
-                what: arguments.file.display().to_string(),
-                verdict: Verdict::No,
-                reasons: vec![(fault.code(), fault.to_string())],
-                hints: vec!["docs/policy.md describes the document, with an example".into()],
-            });
+        Err(unusable) if unusable.is_read() => {
+            let concerns = &unusable.concerns;
+            let report = Checked { command: "policy", verdict: "refused", read: None, concerns };
+            ui.concerns(&report, &file, &text, concerns)?;
+            return Ok(Verdict::No);
         }
-        Err(fault) => return Err(fault.into()),
+        Err(unusable) => {
+            let (text, concerns) = (text.into_owned(), unusable.concerns);
+            return Err(Problem::Document { what: file, text, concerns });
+        }
     };
     let mut concerns = policy.concerns(now);
     let known = RevocationList::default();
@@ -130,22 +156,15 @@ fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
     let report = Checked {
         command: "policy",
         verdict: if wrong { "refused" } else { "verified" },
-        name: &policy.name,
-        version: policy.version,
-        digest: format!("sha256:{}", policy.digest.to_hex()),
-        environments: policy
-            .environments
-            .values()
-            .map(|one| Rules { name: &one.name, rules: format!("sha256:{}", one.digest.to_hex()) })
-            .collect(),
+        read: Some(Read::of(&policy)),
         concerns: &concerns,
     };
-    ui.concerns(&report, &arguments.file.display().to_string(), &concerns)?;
+    ui.concerns(&report, &file, &text, &concerns)?;
     Ok(if wrong { Verdict::No } else { Verdict::Yes })
 }
 
 fn explain(arguments: &ExplainArguments, ui: &Ui) -> Outcome {
-    let policy = Policy::read(&arguments.file, &Limits::default())?;
+    let policy = crate::policies::read(&arguments.file, &Limits::default())?;
     let lines = policy.explain();
     let report = serde_json::json!({ "command": "policy", "verdict": "explained", "lines": lines });
     ui.result(&report, |out| {

@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let limits = Limits::default();
     let now = Timestamp::now();
     let from = arguments.from.unwrap_or(now);
-    let policy = Policy::read(&arguments.policy, &limits)?;
+    let policy = crate::policies::read(&arguments.policy, &limits)?;
     let key = arguments.new.public_key(&limits)?;
     let old = old(arguments, &policy, now)?;
     let written = match &arguments.new {

@@ -100,15 +100,9 @@ fn days_of(line: &str) -> Option<u32> {
 impl Authority {
     pub(super) fn storage(&self) -> Result<Option<Storage>, String> {
         let Some(text) = &self.key_storage else { return Ok(None) };
-        Ok(Some(match text.to_lowercase().as_str() {
-            "file" => Storage::File,
-            "vault" => Storage::Vault,
-            "kms" => Storage::Kms,
-            "hsm" => Storage::Hsm,
-            _ => {
-                return Err(format!("key_storage is {text:?}, expected file, vault, kms or HSM"));
-            }
-        }))
+        let storage = Storage::of(&text.to_lowercase());
+        let expected = || format!("key_storage is {text:?}, expected file, vault, kms or HSM");
+        storage.map(Some).ok_or_else(expected)
     }
 
     /// After how many days a key is replaced.

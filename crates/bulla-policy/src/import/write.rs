@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::source::{Authority, Kind, Source};
 use super::{Answers, GivenKey, GivenRoot, is_url};
-use crate::authorities::Storage;
 
 /// For how many days both keys count, where the source does not say.
 const OVERLAP_DAYS: u32 = 30;
@@ -189,7 +188,7 @@ fn keys(text: &mut Text, parts: &Parts<'_>, id: &str, one: &Authority) {
     let Parts { source, answers, .. } = parts;
     text.from("    type: key", "key-based");
     if let Ok(Some(storage)) = one.storage() {
-        text.from(format!("    key_storage: {}", storage_name(storage)), given(&one.key_storage));
+        text.from(format!("    key_storage: {}", storage.word()), given(&one.key_storage));
     }
     if let Some(algorithm) = &one.key_algorithm {
         text.line(format!("    key_algorithm: {}", name(&algorithm.to_lowercase())));
@@ -214,7 +213,7 @@ fn keys(text: &mut Text, parts: &Parts<'_>, id: &str, one: &Authority) {
         text.key("      ", key);
         if let Some(storage) = storage {
             text.from(
-                format!("        storage: {}", storage_name(storage)),
+                format!("        storage: {}", storage.word()),
                 "as key_storage asks: see that it is so",
             );
         }
@@ -246,15 +245,6 @@ fn window(from: Option<Timestamp>, every: Option<u32>) -> Option<String> {
 fn day(time: Timestamp) -> String {
     let text = time.to_string();
     text.strip_suffix("T00:00:00Z").map_or_else(|| quoted(&text), str::to_owned)
-}
-
-fn storage_name(storage: Storage) -> &'static str {
-    match storage {
-        Storage::File => "file",
-        Storage::Vault => "vault",
-        Storage::Kms => "kms",
-        Storage::Hsm => "hsm",
-    }
 }
 
 fn environments(text: &mut Text, parts: &Parts<'_>) {

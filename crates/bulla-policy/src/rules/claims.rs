@@ -12,7 +12,7 @@ use crate::decision::Finding;
 use crate::gate::Facts;
 
 /// A bill of materials, by its predicate type, whatever its version.
-const BOMS: [&str; 2] = ["https://cyclonedx.org/bom", "https://spdx.dev/Document"];
+pub(crate) const BOMS: [&str; 2] = ["https://cyclonedx.org/bom", "https://spdx.dev/Document"];
 
 /// The release that counts, with its statement's digest.
 pub(super) fn released<'f>(facts: &'f Facts<'_>) -> Option<(&'f Release, Digest)> {

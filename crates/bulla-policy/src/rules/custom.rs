@@ -75,24 +75,27 @@ fn variables() -> Variables {
 }
 
 impl Custom {
-    pub(crate) fn read(rules: &[CustomRule]) -> Result<Vec<Self>, String> {
+    /// Reads rules; else says of each that cannot be read which, by what member, and why.
+    pub(crate) fn read(
+        rules: &[CustomRule],
+    ) -> Result<Vec<Self>, Vec<(usize, &'static str, String)>> {
         let variables = variables();
-        let mut names = BTreeSet::new();
-        let read = rules.iter().map(|CustomRule { name, when, message }| {
+        let (mut names, mut read, mut wrong) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for (index, CustomRule { name, when, message }) in rules.iter().enumerate() {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-                return Err(format!(
-                    "rules: {name:?} is no name, expected letters, digits, '-' and '_'"
-                ));
+                let why =
+                    format!("rules: {name:?} is no name, expected letters, digits, '-' and '_'");
+                wrong.push((index, "name", why));
+            } else if !names.insert(name) {
+                wrong.push((index, "name", format!("rules: {name} stands twice")));
             }
-            if !names.insert(name) {
-                return Err(format!("rules: {name} stands twice"));
+            match Expression::parse(when, &variables) {
+                Ok(when) => read.push(Self { name: name.clone(), when, message: message.clone() }),
+                Err(why) => wrong.push((index, "when", format!("rules: {name}: {why}"))),
             }
-            let when = Expression::parse(when, &variables)
-                .map_err(|why| format!("rules: {name}: {why}"))?;
-            Ok(Self { name: name.clone(), when, message: message.clone() })
-        });
-        read.collect()
+        }
+        if wrong.is_empty() { Ok(read) } else { Err(wrong) }
     }
 }
 

@@ -4,6 +4,7 @@
 mod attacks;
 mod cases;
 mod claims;
+mod concerns;
 mod contents;
 mod custom;
 mod documents;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::arguments::WorkArguments;
 use crate::commands::admit::finding;
 use crate::commands::lineage::{Around, ChainFlags};
+use crate::policies;
 use crate::problem::Verdict;
 use crate::ui::Ui;
 
@@ -73,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
         false => arguments.cases.clone(),
     };
     let bytes = bulla::read_named(&arguments.file, limits.bundle_bytes)?;
-    Policy::parse(&arguments.file, &bytes, &limits)?;
+    policies::parse(&arguments.file, &bytes, &limits)?;
     let mut cases = Vec::new();
     for file in &files {
         let name = file.display().to_string();

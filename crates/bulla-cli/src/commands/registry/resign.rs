@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let desk =
         Desk { arguments, opened: &opened, gate: &gate, signer: &signer, limits: &limits, now, ui };
     let done = match &arguments.model {
-        Some(model) => vec![desk.from_quarantine(model)?],
+        Some(model) => vec![desk.out_of_quarantine(model)?],
         None => desk.queue()?,
     };
     let refused = done.iter().filter(|one| !one.signed).count();
@@ -173,7 +173,7 @@ impl Desk<'_> {
     }
 
     /// A model whose signature counts no more, that people have looked at again since.
-    fn from_quarantine(&self, place: &Path) -> Result<Done, Problem> {
+    fn out_of_quarantine(&self, place: &Path) -> Result<Done, Problem> {
         let source = LocalModel::open(place)?;
         let recipe = Recipe::default();
         let bar = self.ui.bar("hashing");

@@ -5,10 +5,13 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let path = std::path::Path::new("/nonexistent/policy.yaml");
-    if let Ok(policy) = Policy::parse(path, bytes, &bulla::Limits::default()) {
-        assert!(!policy.environments.is_empty() && !policy.explain().is_empty());
-        let now = "2026-11-20T12:00:00Z".parse().unwrap();
-        let _ = policy.concerns(now);
+    match Policy::check(path, bytes, &bulla::Limits::default()) {
+        Ok(policy) => {
+            assert!(!policy.environments.is_empty() && !policy.explain().is_empty());
+            let now = "2026-11-20T12:00:00Z".parse().unwrap();
+            let _ = policy.concerns(now);
+        }
+        Err(unusable) => assert!(!unusable.concerns.is_empty()),
     }
     let nothing = Answers::default();
     assert!(bulla_policy::import(path, bytes, &nothing, path, &bulla::Limits::default()).is_err());

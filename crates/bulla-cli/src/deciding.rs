@@ -54,8 +54,11 @@ impl Recall for Remembered<'_> {
             policy: self.policy,
         };
         let known = self.registry.memory(asked, self.now)?;
-        // What was rolled back on purpose may run, though its sequence is lower than the highest.
-        let on_purpose = known.running.as_ref().filter(|running| running.rolled_back);
+        // What was rolled back to on purpose may run, though its sequence is lower than the highest; it, and nothing between.
+        let on_purpose = known
+            .running
+            .as_ref()
+            .filter(|running| running.rolled_back && seen.digests == Some(running.model));
         let sequence = on_purpose.map_or(known.sequence, |running| running.sequence);
         let quarantined = known.quarantined.filter(|_| self.looked_at_again.is_none());
         Ok(Memory {

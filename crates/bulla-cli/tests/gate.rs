@@ -321,3 +321,31 @@ fn policies_are_checked_and_explained() {
     }
     company.says("policy check none.yaml", 3);
 }
+
+/// A file that is named by mistake is not printed: it may be a private key.
+#[test]
+fn a_private_key_in_place_of_a_policy() {
+    let company = Company::new();
+    let secret = std::fs::read_to_string(company.path("prod.key")).unwrap();
+    let line = secret.lines().nth(1).unwrap();
+    company.write(
+        "wrong.yaml",
+        format!("policy: {}\n", serde_json::Value::from(secret.as_str())).as_bytes(),
+    );
+    for command in [
+        "policy check prod.key",
+        "policy explain prod.key",
+        "policy check wrong.yaml",
+        "lineage fraud-eu --trust prod.key",
+        "admit fraud-eu --policy prod.key --environment production",
+        "policy import prod.key",
+    ] {
+        let output = company.output(command);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_ne!(output.status.code(), Some(0), "{command}");
+        assert!(
+            command.ends_with("wrong.yaml") || !said.contains(&line[..20]),
+            "{command}: {said}"
+        );
+    }
+}

@@ -11,6 +11,8 @@ use crate::places::{Node, Places};
 
 /// After so many nobody reads on.
 const MOST: usize = 100;
+/// Characters of a value that are quoted whole.
+const QUOTED: usize = 60;
 /// Larger documents are read once, and the first error is told.
 const PARTS: usize = 20_000;
 
@@ -77,6 +79,22 @@ fn is_converted(node: &Node, words: &str) -> bool {
     before.is_none()
 }
 
+/// What is quoted says where it is, and need not be told whole: it may be a secret that stands in a wrong place.
+fn shortened(text: &str) -> String {
+    let (Some(start), Some(end)) = (text.find('"'), text.rfind('"')) else {
+        return text.to_owned();
+    };
+    let (before, rest) = text.split_at(start);
+    let (quoted, after) = rest.split_at(end - start);
+    match quoted.chars().count() > QUOTED {
+        true => {
+            let first: String = quoted.chars().take(QUOTED / 2).collect();
+            format!("{before}{first}…{after}")
+        }
+        false => text.to_owned(),
+    }
+}
+
 /// What the reader says, for people.
 pub(crate) fn concern(words: &str) -> Concern {
     let mut names = words.split('`').skip(1).step_by(2);
@@ -102,7 +120,7 @@ pub(crate) fn concern(words: &str) -> Concern {
             (Some(_), Some((found, _))) => found.to_owned(),
             _ => text,
         };
-        let shown: String = text.chars().take(700).collect();
+        let shown: String = shortened(&text).chars().take(700).collect();
         Printable(&shown).to_string()
     };
     let docs = "docs/policy.md has an example; 'bulla policy schema' prints the schema";

@@ -43,6 +43,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, 
     if text.trim().is_empty() {
         return Err(malformed("it is empty".into()));
     }
+    // A key that was named by mistake is not shown: it may be a private one.
+    if text.trim_start().starts_with("-----BEGIN ") {
+        return Err(malformed("it is a key or a certificate (PEM)".into()));
+    }
     let error = match serde_saphyr::from_str_with_options(text, options()) {
         Ok(document) => return Ok(document),
         Err(error) => error,

@@ -31,7 +31,7 @@ const MOST_EARLIER: i64 = 200;
 pub struct BlastRadius {
     /// Models, by manifest digest; those that descend from others after those.
     pub models: Vec<AffectedModel>,
-    /// Admissions that have not expired and were not withdrawn.
+    /// Admissions that were not withdrawn, and have not expired or let something run.
     pub decisions: Vec<AffectedDecision>,
     /// What runs.
     pub releases: Vec<AffectedRelease>,
@@ -424,7 +424,9 @@ impl<'a> Search<'a> {
         let select = "SELECT d.model, d.request, d.environment, d.name, d.decided_at, d.expires, e.body \
                       FROM decisions d JOIN log_entries e ON e.idx = d.idx WHERE d.model";
         let rest = "AND d.admitted = 1 AND d.withdrawn_at IS NULL \
-                    AND (d.expires IS NULL OR d.expires > $65) ORDER BY d.idx";
+                    AND (d.expires IS NULL OR d.expires > $65 OR EXISTS \
+                    (SELECT 1 FROM releases r WHERE r.request = d.request AND r.model = d.model)) \
+                    ORDER BY d.idx";
         let models: Vec<_> = self.all().map(|affected| affected.model.manifest).collect();
         let mut found = of_models(tx, select, rest, &models, binds![micros(self.now)]).await?;
         let mut decisions = Vec::new();
@@ -479,7 +481,7 @@ impl<'a> Search<'a> {
                     entry: row.number(1)?,
                     sequence: optional_number(&row, 4)?,
                     model: affected.model,
-                    falls: affected.falls || self.is_left_unadmitted(affected, &environment),
+                    falls: affected.falls || self.is_left_unadmitted(affected, &environment, &name),
                     environment,
                     name,
                     last_good: None,
@@ -493,10 +495,12 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether every admission of a model to an environment falls, and there was one.
-    fn is_left_unadmitted(&self, affected: &AffectedModel, environment: &str) -> bool {
+    /// Whether every admission of a model to an environment by a name falls, and there was one.
+    fn is_left_unadmitted(&self, affected: &AffectedModel, environment: &str, name: &str) -> bool {
         let mut of_it = self.decisions.iter().filter(|decision| {
-            decision.model == affected.model.manifest && decision.environment == environment
+            decision.model == affected.model.manifest
+                && decision.environment == environment
+                && decision.name == name
         });
         let mut any = false;
         let all_fall = of_it.all(|decision| {

@@ -9,7 +9,7 @@ use crate::event::{
 };
 use crate::impact::{BlastRadius, Effect, blast_radius};
 use crate::limits::{self, REQUESTS};
-use crate::project::{Work, keys};
+use crate::project::{Work, keys, read, values};
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::state::StateMap;
@@ -50,7 +50,8 @@ pub struct Plan {
     pub revoked: Revoked,
     /// Everything that rests on it.
     pub blast_radius: BlastRadius,
-    /// Models that go into quarantine, by manifest digest: those that fall and are not there yet.
+    /// Models that go into quarantine, by manifest digest: those that fall and are not there for this already. One that is there for something
+    /// else is put there anew: who has looked at that has not looked at this.
     #[serde(with = "wire::digests")]
     pub quarantine: Vec<Digest>,
     /// Requests whose admission is withdrawn.
@@ -194,7 +195,10 @@ async fn plan(
     for affected in &found.models {
         let model = affected.model;
         if affected.falls {
-            let there = state.get(tx, &keys::quarantine(&model.manifest)).await?.is_some();
+            let known = state.get(tx, &keys::quarantine(&model.manifest)).await?;
+            let known: Option<values::Quarantine> = read(place, known)?;
+            let there =
+                known.is_some_and(|known| known.reason == revoked.reason && known.by == revoked.by);
             if request.quarantine && !there {
                 plan.quarantine.push(model.manifest);
             }

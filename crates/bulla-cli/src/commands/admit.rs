@@ -136,7 +136,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
         let verdict = sealed.as_deref();
         let answer = record(opened, &gate, &decision, &request, model, verdict, now)?;
         if answer.repeated {
-            return repeated(&answer, model, signer.as_ref().map(|(path, _)| *path), ui);
+            let verdict = signer.as_ref().map(|(path, _)| *path);
+            return repeated(&answer, &decision, model, verdict, ui);
         }
         shown.request = Some(request);
     }
@@ -147,25 +148,30 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
     show(shown, &model.display().to_string(), &decision, ui)
 }
 
-/// The request was answered before: that answer is given again, and no other.
+/// The request was answered before: that answer is given again, and no other; save that a "yes" is none any more if it was withdrawn, or
+/// would be a "no" today.
 fn repeated(
     answer: &Answer,
+    today: &Decision,
     model: &Path,
     verdict: Option<&PathBuf>,
     ui: &Ui,
 ) -> crate::problem::Outcome {
     let decided = &answer.decided;
-    if let (Some(path), Some(bundle)) = (verdict, &answer.verdict) {
+    let admitted = decided.admitted && answer.withdrawn.is_none() && today.admitted;
+    // A verdict that says yes is not handed out for what is none.
+    if let (Some(path), Some(bundle)) = (verdict, &answer.verdict)
+        && admitted == decided.admitted
+    {
         bulla::store(path, bundle, Access::Public, Existing::Replace)?;
     }
-    // An admission that was withdrawn since is none.
-    let admitted = decided.admitted && answer.withdrawn.is_none();
     let decision: serde_json::Value = serde_json::from_slice(&answer.json)
         .map_err(|_| bulla::Fault::Bug { what: "a decision in the registry cannot be read" })?;
     let report = serde_json::json!({
         "command": "admit", "verdict": if admitted { "admitted" } else { "refused" },
         "model": model.display().to_string(), "request": decided.request, "repeated": true,
         "withdrawn": answer.withdrawn, "decision": decision,
+        "today": (decided.admitted && !today.admitted).then_some(today),
     });
     let shown = model.display().to_string();
     ui.result(&report, |out| {
@@ -176,8 +182,15 @@ fn repeated(
             Printable(&shown),
             Printable(&decided.environment),
             decided.time
-        )
+        )?;
+        match decided.admitted && !today.admitted {
+            true => findings(out, today, false),
+            false => Ok(()),
+        }
     })?;
+    if decided.admitted && !today.admitted {
+        ui.note("it was admitted then, and is refused today");
+    }
     if let Some(at) = answer.withdrawn {
         ui.note(&format!("the admission was withdrawn at {at}"));
     }

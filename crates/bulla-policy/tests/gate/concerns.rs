@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bulla::Limits;
 use bulla_policy::{Concern, Policy};
+use proptest::prelude::*;
 
 use crate::world::{World, quoted};
 
@@ -325,4 +326,60 @@ fn people_who_sign() {
     );
     let same = world.with(&cem, &prod).with("required: 2,", "required: 3,");
     assert_eq!(concerns(&same), [(false, "too-few-people", "3".to_owned())]);
+}
+
+/// Whatever is left out or put in: it is read, or told what is wrong with it, in lines that there are.
+#[test]
+fn any_text_is_read_or_told_of() {
+    let text: Vec<char> = World::new().policy.chars().collect();
+    let bits = prop::sample::select(vec![
+        "",
+        " ",
+        "\n",
+        "\n    ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ": ",
+        ", ",
+        "'",
+        "\"",
+        "~",
+        "7",
+        "x",
+        "&a ",
+        "*a",
+        "!!b ",
+        "- ",
+        "# ",
+        "|",
+        "é",
+        "\t",
+        "\u{feff}",
+        "name: x\n",
+        "<<: ",
+    ]);
+    let edits = prop::collection::vec((0..text.len(), 0..12_usize, bits), 1..4);
+    let config =
+        ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(edits in edits)| {
+        let mut text = text.clone();
+        for (at, cut, put) in edits {
+            let at = at.min(text.len());
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let path = Path::new("/nowhere/policy.yaml");
+        match Policy::check(path, text.as_bytes(), &Limits::default()) {
+            Ok(policy) => { let _ = policy.concerns(bulla_testkit::now()); }
+            Err(unusable) => {
+                prop_assert!(!unusable.concerns.is_empty());
+                let lines = text.lines().count() + 1;
+                let there = |one: &Concern| one.place.is_none_or(|place| (1..=lines).contains(&place.line));
+                prop_assert!(unusable.concerns.iter().all(there), "{:?}", unusable.concerns);
+            }
+        }
+    });
 }

@@ -9,6 +9,7 @@ mod contents;
 mod custom;
 mod documents;
 mod model_verification;
+mod monotone;
 mod origin;
 mod people;
 mod revoked;

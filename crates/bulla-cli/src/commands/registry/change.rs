@@ -49,14 +49,21 @@ pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
     // What was decided last counts, and only while it does.
     let standing = opened.registry.standing(&model.manifest, &decided.environment, now)?;
     let stands = standing.as_ref().is_some_and(|standing| {
-        standing.decided.admitted && !standing.expired && standing.quarantined.is_none()
+        standing.decided.admitted
+            && standing.decided.name == decided.name
+            && !standing.expired
+            && standing.quarantined.is_none()
     });
-    if !stands {
+    if !stands || answer.withdrawn.is_some() {
         let why = match standing {
+            _ if answer.withdrawn.is_some() => "its admission was withdrawn".to_owned(),
             None => "its admission was withdrawn".to_owned(),
             Some(standing) => match standing.quarantined {
                 Some(quarantine) => format!("it is in quarantine: {}", quarantine.reason),
                 None if standing.expired => "its admission has expired".to_owned(),
+                None if standing.decided.name != decided.name => {
+                    format!("it was decided about since, as {}", Printable(&standing.decided.name))
+                }
                 None => "it was refused since".to_owned(),
             },
         };

@@ -127,7 +127,16 @@ impl Desk<'_> {
                     signed: false,
                     reasons: vec!["the registry knows of no such model".into()],
                 },
-                Some(found) => self.one(&found)?,
+                Some(found) => match self.one(&found) {
+                    // What cannot be signed keeps nobody else waiting.
+                    Err(Problem::About { what, failure: Failure::Refused(refusal) }) => Done {
+                        model: task.model.to_string(),
+                        place: Some(what),
+                        signed: false,
+                        reasons: refusal.reasons().map(ToString::to_string).collect(),
+                    },
+                    done => done?,
+                },
             };
             let refused = (!done.signed).then(|| done.reasons.join("; "));
             registry.end_resign(task.id, &worker, refused.as_deref(), self.now)?;

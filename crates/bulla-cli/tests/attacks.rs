@@ -1,0 +1,213 @@
+//! Attacks on what the program says of models that a registry knows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod company;
+
+use company::{Company, PRODUCTION, rules};
+
+const REGISTRY: &str = "--registry registry.toml";
+const VERDICT: &str = "--verdict v.json --verifier https://gate.example --key gate.key";
+
+/// A company that keeps a registry, with a model that runs.
+fn running() -> Company {
+    let company = Company::ready();
+    company.yes("registry init registry.toml --no-password");
+    company.yes(&admit("fraud-eu", &format!("--request deploy-1 {VERDICT}")));
+    company.yes(&format!("registry release deploy-1 {REGISTRY}"));
+    company
+}
+
+fn admit(model: &str, more: &str) -> String {
+    format!("admit {model} {PRODUCTION} {REGISTRY} {more}")
+}
+
+fn fingerprint(company: &Company, key: &str) -> String {
+    company.json(&format!("key show {key}.pub"), 0)["fingerprint"].as_str().unwrap().to_owned()
+}
+
+/// A company that asks for releases, with three of one model.
+fn three_releases() -> Company {
+    let company = Company::new();
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let policy = policy.replace("    models: ", "    require_release: true\n    models: ");
+    company.write("policy.yaml", policy.as_bytes());
+    company.yes("registry init registry.toml --no-password");
+    for n in 1..=3 {
+        let model = format!("m{n}");
+        company.write(&format!("{model}/config.json"), b"{}");
+        company.write(&format!("{model}/model.safetensors"), model.as_bytes());
+        company.yes(&format!("sign {model} --key prod.key"));
+        for by in ["ana", "ben"] {
+            company.yes(&format!("approve {model} {PRODUCTION} --key {by}.key"));
+        }
+        company.yes(&format!("attest evaluation {model} --metric accuracy=0.93 --key prod.key"));
+        company.yes(&format!(
+            "attest release {model} --name fraud-eu --sequence {n} --expires 90d --key prod.key"
+        ));
+    }
+    company
+}
+
+/// An answer is given again, and not one that would be another today: what is in quarantine is not admitted by its old request.
+#[test]
+fn an_old_request_from_quarantine() {
+    let company = running();
+    company.yes(&format!("registry quarantine fraud-eu --reason suspicious {REGISTRY}"));
+    company.says(&admit("fraud-eu", "--request deploy-2"), 1);
+    company.says(&admit("fraud-eu", "--request deploy-1"), 1);
+}
+
+/// Nor by an older policy's.
+#[test]
+fn an_old_request_by_an_older_policy() {
+    let company = running();
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let newer = policy.replace("version: 7", "version: 8").replace("0.9,", "0.99,");
+    company.write("policy.yaml", newer.as_bytes());
+    company.says(&admit("fraud-eu", "--request deploy-2"), 1);
+    company.says(&admit("fraud-eu", "--request deploy-1"), 1);
+}
+
+/// A verdict that says yes is not handed out again for an admission that was withdrawn.
+#[test]
+fn the_verdict_of_an_admission_that_was_withdrawn() {
+    let company = running();
+    let ben = fingerprint(&company, "ben");
+    company.yes(&format!("revoke key {ben} --reason lost --confirm {REGISTRY}"));
+    std::fs::remove_file(company.path("v.json")).unwrap();
+    company.says(&admit("fraud-eu", &format!("--request deploy-1 {VERDICT}")), 1);
+    assert!(!company.path("v.json").exists(), "a verdict of what was withdrawn");
+}
+
+/// Refused under its own name since, and admitted under another: that does not let it run under its own.
+#[test]
+fn released_by_the_admission_of_another_name() {
+    let company = Company::ready();
+    company.yes("registry init registry.toml --no-password");
+    company.yes(&admit("fraud-eu", "--request deploy-1"));
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    // Approvals stand for an environment's rules, so these stay as they are: it is refused for something else.
+    company.write("claims", &std::fs::read(company.path("fraud-eu/claims.jsonl")).unwrap());
+    std::fs::remove_file(company.path("fraud-eu/claims.jsonl")).unwrap();
+    company.says(&admit("fraud-eu", "--request deploy-2"), 1);
+    company.says(&format!("registry release deploy-1 {REGISTRY}"), 1);
+    std::fs::copy(company.path("claims"), company.path("fraud-eu/claims.jsonl")).unwrap();
+    company.write("policy.yaml", policy.as_bytes());
+    company.yes(&admit("fraud-eu", "--request deploy-3 --name fraud-us"));
+    company.says(&format!("registry release deploy-1 {REGISTRY}"), 1);
+}
+
+/// Back from 3 to 1 on purpose: 2 is what nobody chose.
+#[test]
+fn between_a_rollback_and_what_it_left() {
+    let company = three_releases();
+    for n in 1..=3 {
+        company.yes(&admit(&format!("m{n}"), &format!("--name fraud-eu --request r{n}")));
+        company.yes(&format!("registry release r{n} --sequence {n} {REGISTRY}"));
+    }
+    let back = format!("registry rollback fraud-eu --environment production --reason x {REGISTRY}");
+    company.yes(&back);
+    company.yes(&back);
+    company.yes(&admit("m1", "--name fraud-eu"));
+    let decision = company.json(&admit("m2", "--name fraud-eu"), 1);
+    assert_eq!(rules(&decision, "not-met"), ["release"]);
+}
+
+/// The sequence is that of the signed release, whatever the flag says or does not.
+#[test]
+fn a_sequence_that_nobody_gave() {
+    let company = three_releases();
+    company.yes(&admit("m2", "--name fraud-eu --request r2"));
+    company.yes(&format!("registry release r2 {REGISTRY}"));
+    let decision = company.json(&admit("m1", "--name fraud-eu"), 1);
+    assert_eq!(rules(&decision, "not-met"), ["release"]);
+}
+
+/// What cannot be signed anew keeps nobody else waiting.
+#[test]
+fn one_model_that_stops_all_others() {
+    let company = running();
+    company.write("fraud-us/config.json", b"{}");
+    company.write("fraud-us/model.safetensors", b"other weights");
+    company.yes("sign fraud-us --key prod.key");
+    for by in ["ana", "ben"] {
+        company.yes(&format!("approve fraud-us {PRODUCTION} --key {by}.key"));
+    }
+    company.yes("attest evaluation fraud-us --metric accuracy=0.93 --key prod.key");
+    company.yes(&admit("fraud-us", ""));
+    let rotate =
+        "key rotate gate.pub --policy policy.yaml --authority production --overlap 30d --id next";
+    assert_eq!(company.json(&format!("{rotate} {REGISTRY}"), 0)["queued"], 2);
+    for model in ["fraud-eu", "fraud-us"] {
+        // Whichever is first.
+        std::fs::remove_file(company.path(&format!("{model}/config.json"))).unwrap();
+        std::os::unix::fs::symlink(
+            "model.safetensors",
+            company.path(&format!("{model}/config.json")),
+        )
+        .unwrap();
+    }
+    let report =
+        company.json(&format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}"), 1);
+    let models = report["models"].as_array().unwrap();
+    assert_eq!(models.len(), 2, "{report}");
+    let said = company.yes(&format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}"));
+    assert!(said.contains("nothing waits"), "{said}");
+}
+
+/// People have looked at it again for one environment: in another their approvals from before stay what they were.
+#[test]
+fn out_of_quarantine_by_an_easier_environment() {
+    let company = Company::new();
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let staging = "  staging:\n    accepted_authorities: [production]\n  audit:\n";
+    company.write("policy.yaml", policy.replace("  audit:\n", staging).as_bytes());
+    company.yes("attest evaluation fraud-eu --metric accuracy=0.93 --key prod.key");
+    let approve = |environment: &str| {
+        for by in ["ana", "ben"] {
+            company.yes(&format!(
+                "approve fraud-eu --policy policy.yaml --environment {environment} --key {by}.key"
+            ));
+        }
+    };
+    approve("production");
+    company.yes("registry init registry.toml --no-password");
+    company.yes(&admit("fraud-eu", ""));
+    company.yes(&format!("registry quarantine fraud-eu --reason suspicious {REGISTRY}"));
+    approve("staging");
+    company.yes(&format!(
+        "registry resign --policy policy.yaml --environment staging --key prod.key --model fraud-eu {REGISTRY}"
+    ));
+    let decision = company.json(&admit("fraud-eu", ""), 1);
+    assert_eq!(rules(&decision, "not-met"), ["approvals"]);
+}
+
+/// Where rules are only looked at, a quarantine is one more that is told; that is an answer, and asking again would change nothing.
+#[test]
+fn in_quarantine_where_rules_are_only_looked_at() {
+    let company = running();
+    company.yes(&format!("registry quarantine fraud-eu --reason suspicious {REGISTRY}"));
+    let audit = format!("admit fraud-eu --policy policy.yaml --environment audit {REGISTRY}");
+    let decision = company.json(&audit, 0);
+    assert!(rules(&decision, "not-met").contains(&"quarantine".to_owned()), "{decision}");
+}
+
+/// A poisoned file is found in what was signed with another hash.
+#[test]
+fn a_file_in_a_model_of_another_hash() {
+    let company = Company::new();
+    company.yes("sign fraud-eu --key prod.key --hash blake3");
+    for by in ["ana", "ben"] {
+        company.yes(&format!("approve fraud-eu {PRODUCTION} --key {by}.key"));
+    }
+    company.yes("attest evaluation fraud-eu --metric accuracy=0.93 --key prod.key");
+    company.yes("registry init registry.toml --no-password");
+    company.yes(&admit("fraud-eu", "--request deploy-1"));
+    company.yes(&format!("registry release deploy-1 {REGISTRY}"));
+    // SHA-256 of "weights".
+    let file = "sha256:9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
+    let revoke = format!("revoke model {file} --reason poisoned --confirm {REGISTRY}");
+    let plan = company.json(&revoke, 0)["plan"].clone();
+    assert_eq!(plan["quarantine"].as_array().unwrap().len(), 1, "{plan}");
+    assert_eq!(plan["roll_back"].as_array().unwrap().len(), 1, "{plan}");
+}

@@ -132,7 +132,7 @@ pub struct Answer {
     pub entry: u64,
     /// The request had been answered before, and nothing was written now.
     pub repeated: bool,
-    /// Since when it counts no more. This is not proven; what is in force is what [`Registry::standing`] says.
+    /// Since when it counts no more; proven, too.
     pub withdrawn: Option<Timestamp>,
 }
 
@@ -186,7 +186,7 @@ impl Registry {
         }
         self.read(now, async |reading| {
             let head = reading.signed.head;
-            self.find(&mut reading.tx, request, head).await
+            self.find(&mut reading.tx, &mut reading.state, request, head).await
         })
     }
 
@@ -210,12 +210,15 @@ impl Registry {
     async fn find(
         &self,
         tx: &mut crate::database::Tx,
+        state: &mut crate::state::StateMap,
         request: &str,
         head: bulla_log::Head,
     ) -> Result<Option<Answer>, Fault> {
-        let sql = "SELECT idx, withdrawn_at FROM decisions WHERE request = $1";
+        let sql = "SELECT idx FROM decisions WHERE request = $1";
         let Some(row) = tx.row(sql, binds![request]).await? else { return Ok(None) };
-        let (index, withdrawn) = (row.number(0)?, row.optional_time(1)?);
+        let index = row.number(0)?;
+        let withdrawn = state.get(tx, &keys::withdrawn(request)).await?;
+        let withdrawn: Option<values::At> = crate::project::read(tx.place(), withdrawn)?;
         let body = log::entry(tx, index, head).await?;
         let entry = Entry::decode(&body).map_err(|e| row.damaged(&e))?;
         let decided = match entry.event {
@@ -227,6 +230,7 @@ impl Registry {
             Some(digest) => Some(attachment(tx, digest).await?),
             None => None,
         };
+        let withdrawn = withdrawn.map(|withdrawn| withdrawn.at);
         Ok(Some(Answer { decided, json, verdict, entry: index, repeated: true, withdrawn }))
     }
 
@@ -236,7 +240,8 @@ impl Registry {
         asked: &NewDecision,
         head: bulla_log::Head,
     ) -> Result<Option<Answer>, Fault> {
-        let Some(answer) = self.find(&mut work.tx, &asked.request, head).await? else {
+        let Some(answer) = self.find(&mut work.tx, &mut work.state, &asked.request, head).await?
+        else {
             return Ok(None);
         };
         let then = &answer.decided;
@@ -460,19 +465,24 @@ impl Registry {
         list.sort_unstable();
         list.dedup();
         let encoded = crate::project::encode(&list)?;
+        let list_digest = (!list.is_empty()).then(|| Digest::sha256(encoded.as_bytes()));
         let seen = ModelSeen {
             model: *model,
             name: name.clone(),
             place: place.clone(),
             size: *size,
-            files: (!list.is_empty()).then(|| Digest::sha256(encoded.as_bytes())),
+            files: list_digest,
         };
         let event = Event::ModelSeen(seen);
         limits::check(self.place(), &event)?;
         let sql = "SELECT files FROM sightings WHERE model = $1 AND name = $2 AND place = $3";
         let binds = binds![&model.manifest, name.as_str(), place.as_str()];
-        if work.row(sql, binds).await?.is_some() {
-            return Ok(None);
+        let digest = list_digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
+        for row in work.rows(sql, binds).await? {
+            // Files that are found out later are news.
+            if digest.is_empty() || row.bytes(0)? == digest {
+                return Ok(None);
+            }
         }
         if !list.is_empty() {
             work.attach(encoded.as_bytes());

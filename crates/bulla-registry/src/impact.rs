@@ -9,7 +9,7 @@ use bulla::jiff::Timestamp;
 use bulla::{Digest, Fault, ModelDigests};
 use serde::Serialize;
 
-use crate::database::{Row, Tx, binds, int, micros};
+use crate::database::{Bind, Row, Tx, binds, int, micros};
 use crate::event::{Basis, Entry, Event, Revoked};
 use crate::project::keys;
 use crate::proven::{Revocation, revocations};
@@ -294,44 +294,49 @@ impl<'a> Search<'a> {
     /// Which models fall: those whose contents are withdrawn, and those that are left without a signature. A model that was signed anew by another
     /// key stands by that; and where only a claim falls, what was decided by it does, and not the model.
     async fn settle(&mut self, tx: &mut Tx) -> Result<(), Fault> {
-        let mut fallen = Vec::new();
-        for affected in self.models.values() {
-            let contents = affected.rests.iter().any(|rest| rest.what.is_none());
-            let signature = affected
-                .rests
-                .iter()
-                .any(|rest| rest.role == SIGNER && rest.effect == Effect::Falls);
-            let model = affected.model.manifest;
-            if contents || (signature && self.is_signed(tx, &model).await? != Some(true)) {
-                fallen.push(model);
-            }
-        }
+        let contents =
+            |affected: &&AffectedModel| affected.rests.iter().any(|rest| rest.what.is_none());
+        let signature = |affected: &&AffectedModel| {
+            let falls = |rest: &Rest| rest.role == SIGNER && rest.effect == Effect::Falls;
+            affected.rests.iter().any(falls)
+        };
+        let digest = |affected: &AffectedModel| affected.model.manifest;
+        let mut fallen: Vec<_> = self.models.values().filter(contents).map(digest).collect();
+        let unsigned: Vec<_> = self.models.values().filter(signature).map(digest).collect();
+        let signed = self.signed(tx, &unsigned).await?;
+        fallen.extend(unsigned.into_iter().filter(|model| signed.get(model) != Some(&true)));
         for model in fallen {
             self.models.entry(model).and_modify(|affected| affected.falls = true);
         }
         Ok(())
     }
 
-    /// Whether a signature of a model stands, whatever was withdrawn; none if no signature of it was ever seen.
-    async fn is_signed(&self, tx: &mut Tx, model: &Digest) -> Result<Option<bool>, Fault> {
-        let sql = "SELECT basis FROM evidence WHERE model = $1 AND kind = 'signature'";
+    /// Whether a signature of each model stands, whatever was withdrawn; nothing of those of which no signature was ever seen.
+    async fn signed(
+        &self,
+        tx: &mut Tx,
+        models: &[Digest],
+    ) -> Result<BTreeMap<Digest, bool>, Fault> {
+        let select = "SELECT model, basis FROM evidence WHERE kind = 'signature' AND model";
         let all = || self.known.iter().map(|known| &known.revoked).chain([self.revoked]);
-        let rows = tx.rows(sql, binds![model]).await?;
-        for row in &rows {
-            let basis = read_basis(row, &row.text(0)?)?;
-            let trusted = basis.trusted(|clock| self.clocks.contains(clock));
-            let falls = all().any(|revoked| {
-                touches(&revoked.subject, &basis)
-                    && falls(revoked, &basis, trusted, self.now) == Some(true)
-            });
-            // A certificate counts for a while: without the time that it had nothing says that it did.
-            let timeless =
-                trusted.is_none() && !basis.times.is_empty() && !basis.certificates.is_empty();
-            if !falls && !timeless {
-                return Ok(Some(true));
+        let mut signed = BTreeMap::new();
+        for (model, rows) in of_models(tx, select, "", models, Vec::new()).await? {
+            let mut any = false;
+            for row in &rows {
+                let basis = read_basis(row, &row.text(1)?)?;
+                let trusted = basis.trusted(|clock| self.clocks.contains(clock));
+                let falls = all().any(|revoked| {
+                    touches(&revoked.subject, &basis)
+                        && falls(revoked, &basis, trusted, self.now) == Some(true)
+                });
+                // A certificate counts for a while: without the time that it had nothing says that it did.
+                let timeless =
+                    trusted.is_none() && !basis.times.is_empty() && !basis.certificates.is_empty();
+                any |= !falls && !timeless;
             }
+            signed.insert(model, any);
         }
-        Ok((!rows.is_empty()).then_some(false))
+        Ok(signed)
     }
 
     /// What becomes of a signature; none if this is not about it.
@@ -416,12 +421,14 @@ impl<'a> Search<'a> {
     }
 
     async fn decisions(&mut self, tx: &mut Tx) -> Result<(), Fault> {
-        let sql = "SELECT d.request, d.environment, d.name, d.decided_at, d.expires, e.body \
-                   FROM decisions d JOIN log_entries e ON e.idx = d.idx \
-                   WHERE d.model = $1 AND d.admitted = 1 AND d.withdrawn_at IS NULL \
-                   AND (d.expires IS NULL OR d.expires > $2 OR EXISTS \
-                   (SELECT 1 FROM releases r WHERE r.request = d.request AND r.model = d.model)) \
-                   ORDER BY d.idx";
+        let select = "SELECT d.model, d.request, d.environment, d.name, d.decided_at, d.expires, e.body \
+                      FROM decisions d JOIN log_entries e ON e.idx = d.idx WHERE d.model";
+        let rest = "AND d.admitted = 1 AND d.withdrawn_at IS NULL \
+                    AND (d.expires IS NULL OR d.expires > $65 OR EXISTS \
+                    (SELECT 1 FROM releases r WHERE r.request = d.request AND r.model = d.model)) \
+                    ORDER BY d.idx";
+        let models: Vec<_> = self.all().map(|affected| affected.model.manifest).collect();
+        let mut found = of_models(tx, select, rest, &models, binds![micros(self.now)]).await?;
         let mut decisions = Vec::new();
         for affected in self.all() {
             let model = affected.model.manifest;
@@ -433,8 +440,8 @@ impl<'a> Search<'a> {
                 .filter(|rest| rest.effect == Effect::Falls)
                 .filter_map(|rest| rest.what)
                 .collect();
-            for row in tx.rows(sql, binds![&model, micros(self.now)]).await? {
-                let evidence = match Entry::decode(&row.bytes(5)?).map(|entry| entry.event) {
+            for row in found.remove(&model).unwrap_or_default() {
+                let evidence = match Entry::decode(&row.bytes(6)?).map(|entry| entry.event) {
                     Ok(Event::Decided(decided)) => decided.evidence,
                     _ => return Err(row.damaged("its entry is not a decision")),
                 };
@@ -443,12 +450,12 @@ impl<'a> Search<'a> {
                     false => evidence.iter().any(|what| fallen.contains(what)),
                 };
                 decisions.push(AffectedDecision {
-                    request: row.text(0)?,
+                    request: row.text(1)?,
                     model,
-                    environment: row.text(1)?,
-                    name: row.text(2)?,
-                    time: row.time(3)?,
-                    expires: row.optional_time(4)?,
+                    environment: row.text(2)?,
+                    name: row.text(3)?,
+                    time: row.time(4)?,
+                    expires: row.optional_time(5)?,
                     falls: affected.falls || whole || decided_by,
                 });
             }
@@ -458,19 +465,21 @@ impl<'a> Search<'a> {
     }
 
     async fn releases(&mut self, tx: &mut Tx, state: &mut StateMap) -> Result<(), Fault> {
-        let sql = "SELECT idx, environment, name, sequence FROM releases \
-                   WHERE model = $1 AND state = 'running' ORDER BY idx";
+        let select = "SELECT model, idx, environment, name, sequence FROM releases \
+                      WHERE state = 'running' AND model";
+        let models: Vec<_> = self.all().map(|affected| affected.model.manifest).collect();
+        let mut found = of_models(tx, select, "ORDER BY idx", &models, Vec::new()).await?;
         let mut releases = Vec::new();
         let mut falling: BTreeSet<Digest> = BTreeSet::new();
         for affected in self.all() {
             if affected.falls {
                 falling.insert(affected.model.manifest);
             }
-            for row in tx.rows(sql, binds![&affected.model.manifest]).await? {
-                let (environment, name) = (row.text(1)?, row.text(2)?);
+            for row in found.remove(&affected.model.manifest).unwrap_or_default() {
+                let (environment, name) = (row.text(2)?, row.text(3)?);
                 releases.push(AffectedRelease {
-                    entry: row.number(0)?,
-                    sequence: optional_number(&row, 3)?,
+                    entry: row.number(1)?,
+                    sequence: optional_number(&row, 4)?,
                     model: affected.model,
                     falls: affected.falls || self.is_left_unadmitted(affected, &environment, &name),
                     environment,
@@ -542,7 +551,7 @@ impl<'a> Search<'a> {
                    JOIN revocations v ON v.kind = r.kind AND v.value = r.value \
                    WHERE r.model = $1 AND r.role = 'contents' LIMIT 1";
         let withdrawn = tx.row(sql, binds![model]).await?.is_some();
-        Ok(withdrawn || self.is_signed(tx, model).await? == Some(false))
+        Ok(withdrawn || self.signed(tx, &[*model]).await?.get(model) == Some(&false))
     }
 
     fn found(self) -> BlastRadius {
@@ -584,6 +593,33 @@ fn touches(subject: &Subject, basis: &Basis) -> bool {
         }
         Subject::Model { .. } => false,
     }
+}
+
+/// Models that are asked about at once: a question for each of a thousand takes seconds where the server is not near.
+const TOGETHER: usize = 64;
+
+/// The rows of each of these models, whose digest is the first column. `select` ends with the column that has it, `rest` has parameters from
+/// `$65` on. Both are this crate's own.
+async fn of_models(
+    tx: &mut Tx,
+    select: &str,
+    rest: &str,
+    models: &[Digest],
+    more: Vec<Bind>,
+) -> Result<BTreeMap<Digest, Vec<Row>>, Fault> {
+    let places: Vec<_> = (1..=TOGETHER).map(|n| format!("${n}")).collect();
+    let sql = format!("{select} IN ({}) {rest}", places.join(","));
+    let mut found: BTreeMap<Digest, Vec<Row>> = BTreeMap::new();
+    for some in models.chunks(TOGETHER) {
+        // The last one again and again, so that there is one statement.
+        let last = some.last().into_iter().cycle();
+        let filled = some.iter().chain(last).take(TOGETHER).map(Bind::from);
+        let binds = filled.chain(more.iter().cloned()).collect();
+        for row in tx.rows_own(sql.clone(), binds).await? {
+            found.entry(row.digest(0)?).or_default().push(row);
+        }
+    }
+    Ok(found)
 }
 
 fn read_basis(row: &Row, text: &str) -> Result<Basis, Fault> {

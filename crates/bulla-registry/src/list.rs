@@ -451,8 +451,8 @@ async fn details(tx: &mut Tx, model: &Digest) -> Result<Option<ModelDetails>, Fa
     let Some(found) = rows.first() else { return Ok(None) };
     let summary = summary(found)?;
 
-    let sql = "SELECT name, place, size, seen_at FROM sightings WHERE model = $1 \
-               ORDER BY seen_at DESC, name, place LIMIT $2";
+    let sql = "SELECT name, place, MAX(size), MIN(seen_at) FROM sightings WHERE model = $1 \
+               GROUP BY name, place ORDER BY 4 DESC, name, place LIMIT $2";
     let sighting = |row: &Row| {
         let (name, place) = (row.text(0)?, row.text(1)?);
         Ok(SightingDetail { name, place, size: row.number(2)?, at: row.time(3)? })

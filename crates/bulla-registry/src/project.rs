@@ -104,11 +104,12 @@ pub(crate) mod values {
         pub(crate) reason: String,
     }
 
-    /// The decision, and its entry in the log.
+    /// The decision, its entry in the log, and how much had been revoked by then.
     #[derive(Debug, Serialize, Deserialize)]
     pub(crate) struct Standing {
         pub(crate) decided: Decided,
         pub(crate) entry: u64,
+        pub(crate) revocations: u64,
     }
 
     #[derive(Debug, Serialize, Deserialize)]
@@ -267,8 +268,9 @@ impl Work {
                         manifest,
                         seen.name.as_str(),
                         seen.place.as_str(),
+                        // Of files that are not known, nothing: what is found out later is a sighting of its own.
+                        seen.files.map_or_else(Vec::new, |list| list.as_bytes().to_vec()),
                         int(seen.size),
-                        seen.files.as_ref(),
                         now
                     ],
                 );
@@ -329,7 +331,7 @@ impl Work {
             Event::Decided(decided) => self.decided(index, at, decided).await?,
             Event::DecisionsWithdrawn(withdrawn) => {
                 for request in &withdrawn.requests {
-                    self.withdraw(request, at, now).await?;
+                    self.withdraw(request, at).await?;
                 }
             }
             Event::PolicyUsed(used) => {
@@ -482,8 +484,10 @@ impl Work {
                 None::<i64>
             ],
         );
-        let standing = values::Standing { decided: decided.clone(), entry: index };
         if let Some(manifest) = manifest {
+            let chain: Option<values::Chain> = self.get(&keys::revocations()).await?;
+            let revocations = chain.unwrap_or_default().count;
+            let standing = values::Standing { decided: decided.clone(), entry: index, revocations };
             self.set(&keys::standing(manifest, environment), Some(&standing)).await?;
         }
         let at = at.max(decided.time);
@@ -505,10 +509,14 @@ impl Work {
         Ok(())
     }
 
-    async fn withdraw(&mut self, request: &str, at: Timestamp, now: i64) -> Result<(), Fault> {
+    async fn withdraw(&mut self, request: &str, at: Timestamp) -> Result<(), Fault> {
+        let now = micros(at);
+        let withdrawn = keys::withdrawn(request);
+        if self.get::<values::At>(&withdrawn).await?.is_none() {
+            self.set(&withdrawn, Some(&values::At { at })).await?;
+        }
         let sql = "SELECT model, environment FROM decisions WHERE request = $1";
         let Some(row) = self.row(sql, binds![request]).await? else { return Ok(()) };
-        self.set(&keys::withdrawn(request), Some(&values::At { at })).await?;
         // What was no model stands for nothing.
         if row.bytes(0)?.is_empty() {
             return Ok(());

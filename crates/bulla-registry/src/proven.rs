@@ -83,6 +83,9 @@ pub struct Standing {
     pub entry: u64,
     /// Whether it has expired.
     pub expired: bool,
+    /// How many revocations were entered since. Each has withdrawn the admissions that its search found, and that search goes over tables that
+    /// are not proven: whoever does not rely on them decides anew if this is not zero.
+    pub revoked_since: u64,
     /// Why the model may not be used whatever was decided.
     pub quarantined: Option<Quarantine>,
 }
@@ -160,10 +163,14 @@ impl Registry {
         self.read(now, async |reading| {
             let standing: Option<values::Standing> =
                 reading.get(&keys::standing(model, environment)).await?;
-            let Some(values::Standing { decided, entry }) = standing else { return Ok(None) };
+            let Some(values::Standing { decided, entry, revocations }) = standing else {
+                return Ok(None);
+            };
+            let chain: Option<values::Chain> = reading.get(&keys::revocations()).await?;
+            let revoked_since = chain.unwrap_or_default().count.saturating_sub(revocations);
             let expired = decided.expires.is_some_and(|expires| expires <= now);
             let quarantined = reading.quarantine(model).await?;
-            Ok(Some(Standing { decided, entry, expired, quarantined }))
+            Ok(Some(Standing { decided, entry, expired, revoked_since, quarantined }))
         })
     }
 

@@ -132,7 +132,7 @@ pub struct Answer {
     pub entry: u64,
     /// The request had been answered before, and nothing was written now.
     pub repeated: bool,
-    /// Since when it counts no more.
+    /// Since when it counts no more; proven, too.
     pub withdrawn: Option<Timestamp>,
 }
 
@@ -217,10 +217,8 @@ impl Registry {
         let sql = "SELECT idx FROM decisions WHERE request = $1";
         let Some(row) = tx.row(sql, binds![request]).await? else { return Ok(None) };
         let index = row.number(0)?;
-        // By the map, where nobody can rub it out.
         let withdrawn = state.get(tx, &keys::withdrawn(request)).await?;
         let withdrawn: Option<values::At> = crate::project::read(tx.place(), withdrawn)?;
-        let withdrawn = withdrawn.map(|withdrawn| withdrawn.at);
         let body = log::entry(tx, index, head).await?;
         let entry = Entry::decode(&body).map_err(|e| row.damaged(&e))?;
         let decided = match entry.event {
@@ -232,6 +230,7 @@ impl Registry {
             Some(digest) => Some(attachment(tx, digest).await?),
             None => None,
         };
+        let withdrawn = withdrawn.map(|withdrawn| withdrawn.at);
         Ok(Some(Answer { decided, json, verdict, entry: index, repeated: true, withdrawn }))
     }
 
@@ -241,8 +240,10 @@ impl Registry {
         asked: &NewDecision,
         head: bulla_log::Head,
     ) -> Result<Option<Answer>, Fault> {
-        let found = self.find(&mut work.tx, &mut work.state, &asked.request, head).await?;
-        let Some(answer) = found else { return Ok(None) };
+        let Some(answer) = self.find(&mut work.tx, &mut work.state, &asked.request, head).await?
+        else {
+            return Ok(None);
+        };
         let then = &answer.decided;
         let same = then.model == asked.model
             && then.environment == asked.environment
@@ -464,20 +465,22 @@ impl Registry {
         list.sort_unstable();
         list.dedup();
         let encoded = crate::project::encode(&list)?;
+        let list_digest = (!list.is_empty()).then(|| Digest::sha256(encoded.as_bytes()));
         let seen = ModelSeen {
             model: *model,
             name: name.clone(),
             place: place.clone(),
             size: *size,
-            files: (!list.is_empty()).then(|| Digest::sha256(encoded.as_bytes())),
+            files: list_digest,
         };
         let event = Event::ModelSeen(seen);
         limits::check(self.place(), &event)?;
         let sql = "SELECT files FROM sightings WHERE model = $1 AND name = $2 AND place = $3";
         let binds = binds![&model.manifest, name.as_str(), place.as_str()];
-        if let Some(row) = work.row(sql, binds).await? {
-            // Where its files were not known before they are written down now, so that it is found by them.
-            if list.is_empty() || row.optional_bytes(0)?.is_some() {
+        let digest = list_digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
+        for row in work.rows(sql, binds).await? {
+            // Files that are found out later are news.
+            if digest.is_empty() || row.bytes(0)? == digest {
                 return Ok(None);
             }
         }

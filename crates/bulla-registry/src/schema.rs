@@ -22,7 +22,7 @@ CREATE TABLE state_nodes (level BIGINT NOT NULL, idx BIGINT NOT NULL, digests {b
 CREATE TABLE attachments (digest {bytes} NOT NULL PRIMARY KEY, content {bytes} NOT NULL);
 
 CREATE TABLE models (model {bytes} NOT NULL PRIMARY KEY, oms {bytes} NOT NULL, seen_at BIGINT NOT NULL);
-CREATE TABLE sightings (model {bytes} NOT NULL, name {text} NOT NULL, place {text} NOT NULL, size BIGINT NOT NULL, files {bytes}, seen_at BIGINT NOT NULL, PRIMARY KEY (model, name, place)){rowless};
+CREATE TABLE sightings (model {bytes} NOT NULL, name {text} NOT NULL, place {text} NOT NULL, size BIGINT NOT NULL, files {bytes} NOT NULL, seen_at BIGINT NOT NULL, PRIMARY KEY (model, name, place, files)){rowless};
 CREATE INDEX sightings_by_name ON sightings (name, model);
 CREATE TABLE evidence (what {bytes} NOT NULL, model {bytes} NOT NULL, kind {text} NOT NULL, type {text} NOT NULL, role {text} NOT NULL, authorities {text} NOT NULL, basis {text} NOT NULL, seen_at BIGINT NOT NULL, PRIMARY KEY (what, model)){rowless};
 CREATE TABLE rests_on (kind {text} NOT NULL, value {bytes} NOT NULL, model {bytes} NOT NULL, role {text} NOT NULL, what {bytes} NOT NULL, provider {text} NOT NULL, trusted BIGINT, not_before BIGINT, PRIMARY KEY (kind, value, model, role, what)){rowless};
@@ -72,7 +72,7 @@ tables! {
     STATE_NODES = "state_nodes" (2, Replace): "level" "idx" "digests";
     ATTACHMENTS = "attachments" (1, Keep): "digest" "content";
     MODELS = "models" (1, Keep): "model" "oms" "seen_at";
-    SIGHTINGS = "sightings" (3, Keep): "model" "name" "place" "size" "files" "seen_at";
+    SIGHTINGS = "sightings" (4, Keep): "model" "name" "place" "files" "size" "seen_at";
     EVIDENCE = "evidence" (2, Keep): "what" "model" "kind" "type" "role" "authorities" "basis" "seen_at";
     RESTS_ON = "rests_on" (5, Keep): "kind" "value" "model" "role" "what" "provider" "trusted" "not_before";
     LINEAGE = "lineage" (4, Keep): "kind" "value" "child" "what";

@@ -113,12 +113,14 @@ impl StateMap {
         name: &str,
         value: Option<String>,
     ) -> Result<(), Fault> {
+        let fresh = self.fresh;
         let bucket = self.bucket(tx, bucket_of(name)).await?;
         let before = match value {
             Some(value) => bucket.rows.insert(name.to_owned(), value),
             None => bucket.rows.remove(name),
         };
-        if before.as_ref() != bucket.rows.get(name) {
+        // Where the database has nothing all rows are new, and need not be remembered.
+        if !fresh && before.as_ref() != bucket.rows.get(name) {
             bucket.changed.insert(name.to_owned());
         }
         Ok(())
@@ -127,19 +129,21 @@ impl StateMap {
     /// Writes what was changed; [`root`](Self::root) is then the new one.
     pub(crate) async fn write(&mut self, tx: &mut Tx, rows: &mut Pending) -> Result<(), Fault> {
         let mut changed: BTreeMap<u32, Hash> = BTreeMap::new();
+        let fresh = std::mem::take(&mut self.fresh);
         for (index, bucket) in &mut self.buckets {
-            for name in std::mem::take(&mut bucket.changed) {
-                match bucket.rows.get(&name) {
-                    Some(value) => {
-                        let row = binds![i64::from(*index), name, value.as_str()];
-                        rows.add(&STATE_ROWS, row);
-                    }
-                    None => {
-                        let sql = "DELETE FROM state_rows WHERE bucket = $1 AND name = $2";
-                        tx.execute(sql, binds![i64::from(*index), name]).await?;
-                    }
-                }
+            let names = std::mem::take(&mut bucket.changed);
+            let is_new = fresh && !bucket.rows.is_empty();
+            if is_new || !names.is_empty() {
                 changed.insert(*index, bucket.digest());
+            }
+            let new = bucket.rows.iter().filter(|_| is_new);
+            let set = names.iter().filter_map(|name| bucket.rows.get_key_value(name));
+            for (name, value) in new.chain(set) {
+                rows.add(&STATE_ROWS, binds![i64::from(*index), name.as_str(), value.as_str()]);
+            }
+            for name in names.iter().filter(|name| !bucket.rows.contains_key(*name)) {
+                let sql = "DELETE FROM state_rows WHERE bucket = $1 AND name = $2";
+                tx.execute(sql, binds![i64::from(*index), name.as_str()]).await?;
             }
             if rows.is_full() {
                 rows.write(tx).await?;
@@ -157,8 +161,13 @@ impl StateMap {
                 above.insert(parent, EMPTY);
             }
             for (index, digest) in &mut above {
-                if let Some(node) = self.nodes.get(&(level, *index)) {
-                    *digest = node_digest(node);
+                let Some(node) = self.nodes.get(&(level, *index)) else { continue };
+                *digest = node_digest(node);
+                if *digest == EMPTY {
+                    // No row is a node of nothing: so the rows are the same whichever way the map came to be.
+                    let sql = "DELETE FROM state_nodes WHERE level = $1 AND idx = $2";
+                    tx.execute(sql, binds![i64::from(level), i64::from(*index)]).await?;
+                } else {
                     let row = binds![i64::from(level), i64::from(*index), node.as_flattened()];
                     rows.add(&STATE_NODES, row);
                 }

@@ -15,6 +15,7 @@ over_both!(
     memory_of_nothing,
     memory,
     a_standing_decision,
+    what_was_revoked_since_is_known,
     the_same_request_again,
     versions_do_not_go_back,
     sequences_do_not_go_back,
@@ -114,6 +115,31 @@ fn a_standing_decision(backend: Backend) {
     registry.append(&[withdrawn("r2")], t(51)).unwrap();
     assert!(registry.standing(&manifest, "production", t(52)).unwrap().is_none());
     assert_eq!(registry.answer("r2", t(53)).unwrap().unwrap().withdrawn, Some(t(51)));
+}
+
+/// The search that withdraws admissions goes over tables that anybody who writes there can thin out; that something was revoked since is proven.
+fn what_was_revoked_since_is_known(backend: Backend) {
+    let world = World::new(backend);
+    let registry = world.create();
+    let seen = [sighting("m"), signature("m", "k", None)];
+    registry.record_decision(&seen, &decision("r", "m", 20), t(20)).unwrap();
+    let since = |registry: &Registry| {
+        let standing = registry.standing(&model("m").manifest, "production", t(40)).unwrap();
+        standing.map(|standing| standing.revoked_since)
+    };
+    assert_eq!(since(&registry), Some(0));
+    registry.close();
+    world.sql("DELETE FROM rests_on");
+    let registry = world.open();
+    let revoked = Revoked {
+        subject: Subject::key(digest("k")),
+        since: None,
+        descendants: false,
+        reason: "stolen".into(),
+        by: "eva".into(),
+    };
+    registry.revoke(&RevocationRequest::new(revoked), t(30)).unwrap();
+    assert_eq!(since(&registry), Some(1));
 }
 
 fn the_same_request_again(backend: Backend) {

@@ -4,7 +4,8 @@
 #   make test         all tests that need no peers
 #   make interop      tests with the Python and JavaScript clients, OpenSSL and a real model
 #   make interop-go   tests with cosign (builds it once, some minutes) and with Go's transparency logs
-#   make bench        compare speed with the peers, in one run (a quarter of an hour, 5 GB of disk)
+#   make bench        compare speed with the peers, in one run (a quarter of an hour, 5 GB of disk), and then:
+#   make bench-registry  a registry of a million models and ten million decisions (an hour; DECISIONS=1000000 takes minutes)
 #   make sanitize     bulla-hash under AddressSanitizer and Miri (nightly compiler)
 #   make test-aarch64 bulla-hash on an emulated ARM processor
 #   make fuzz         fuzz every parser (SECONDS_EACH=60 by default)
@@ -17,7 +18,7 @@ CARGO ?= cargo
 SECONDS_EACH ?= 60
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: demo test check interop interop-go bench sanitize test-aarch64 fuzz fuzz-short tools
+.PHONY: demo test check interop interop-go bench bench-registry sanitize test-aarch64 fuzz fuzz-short tools
 
 tools:
 	@tools/install
@@ -58,6 +59,19 @@ bench: tools
 	python=$$(interop/install-python) && b3sum=$$(interop/install-b3sum) && \
 	BULLA=$(CURDIR)/target/release/bulla LIMITS=$(CURDIR)/target/release/examples/limits \
 	    B3SUM="$$b3sum/b3sum" "$$python/bin/python" interop/bench.py
+	$(MAKE) bench-registry
+
+# A million models and ten million decisions, made up, in SQLite and in PostgreSQL: what rests on a key, and a decision that is known.
+# Half an hour or more, 20 GB of disk; DECISIONS=1000000 takes minutes.
+MODELS ?= 1000000
+DECISIONS ?= 10000000
+bench-registry:
+	@tools/install postgresql
+	$(CARGO) build --locked --release --package bulla-registry --example scale
+	mkdir -p target/bench && rm -f target/bench/registry.db*
+	target/release/examples/scale target/bench/registry.db --models $(MODELS) --decisions $(DECISIONS)
+	target/release/examples/scale postgres --models $(MODELS) --decisions $(DECISIONS)
+	rm -f target/bench/registry.db*
 
 # Every back end of bulla-hash but those of other processors, with each access to memory checked; the
 # nightly compiler is only needed here.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bulla::{Limits, Printable};
+use bulla::{Limits, Printable, Reason, Refusal};
 use bulla_policy::{Environment, Gate, Policy, RevocationList, Role};
 use clap::{Args, ValueHint};
 use jiff::Timestamp;
@@ -72,10 +72,21 @@ impl PolicyArguments {
         limits: &Limits,
     ) -> Result<Gate, Problem> {
         let policy = read(&self.policy, limits)?;
-        let pins = self.pin.role(limits)?;
         let known = match registry {
             Some(opened) => opened.revocations(now)?,
             None => RevocationList::default(),
+        };
+        // What the registry's file asks for is asked for besides, not instead.
+        let pins = match registry.map(|opened| opened.pins(limits)).transpose()?.flatten() {
+            Some(pins) => {
+                let unsigned = policy.unsigned(Some(&pins), &known, now, limits)?;
+                let reasons = unsigned.into_iter().map(|detail| Reason::NotSigned { detail });
+                if let Some(refusal) = Refusal::from_reasons(reasons.collect()) {
+                    return Err(Problem::about(self.policy.display().to_string(), refusal));
+                }
+                self.pin.role(limits)?
+            }
+            None => self.pin.role(limits)?,
         };
         let gate = Gate::open(policy, pins.as_ref(), &known, now, limits)
             .map_err(|failure| Problem::about(self.policy.display().to_string(), failure))?;

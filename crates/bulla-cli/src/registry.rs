@@ -11,7 +11,7 @@ use bulla::{Fault, KeySigner, Limits, Printable};
 use bulla_log::HighWaterMark;
 use bulla_log::note::{NoteKey, VerifierKey};
 use bulla_log::storage::LocalDirectory;
-use bulla_policy::{KeyRecord, ModelName, Policy, RevocationList, Storage};
+use bulla_policy::{KeyRecord, ModelName, Policy, RevocationList, Role, Storage};
 use bulla_registry::{First, KeyAdded, ModelRef, Place, Record, Registry, Settings, Subject};
 use clap::{Args, ValueHint};
 use jiff::Timestamp;
@@ -57,6 +57,12 @@ pub(crate) struct Config {
     pub(crate) password_file: Option<PathBuf>,
     /// The folder in which the newest head that was seen is kept.
     pub(crate) mark: PathBuf,
+    /// Public keys of those who have to have signed every policy that is used with this registry, whatever the flags say; from beside this file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) policy_keys: Vec<PathBuf>,
+    /// How many of them; all, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy_threshold: Option<usize>,
     /// Who is told what happens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) alerts: Vec<Destination>,
@@ -177,6 +183,17 @@ impl Config {
 }
 
 impl Opened {
+    /// Those who have to have signed a policy, if the file names any.
+    pub(crate) fn pins(&self, limits: &Limits) -> Result<Option<Role>, Problem> {
+        if self.config.policy_keys.is_empty() {
+            return Ok(None);
+        }
+        let file = |key: &PathBuf| KeyReference::File(self.folder.join(key)).public_key(limits);
+        let keys = self.config.policy_keys.iter().map(file).collect::<Result<Vec<_>, _>>()?;
+        let threshold = self.config.policy_threshold.unwrap_or(keys.len());
+        Ok(Some(Role::of_keys(keys, threshold)?))
+    }
+
     /// How many revocations there were when they were asked for last.
     pub(crate) fn revoked(&self) -> u64 {
         self.revoked.get()

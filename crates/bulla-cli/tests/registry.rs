@@ -414,3 +414,33 @@ fn every_fault_is_no_decision() {
     let decisions = show(&company)["decisions"].as_array().unwrap().len();
     assert_eq!(decisions, 2, "deploy-1 and full-disk: one of each");
 }
+
+/// The registry's file says whose policies count: nobody comes with one of his own, of whatever version.
+#[test]
+fn policies_that_are_pinned_for_all() {
+    let company = running();
+    let config = std::fs::read_to_string(company.path("registry.toml")).unwrap();
+    let pinned = |more: &str| {
+        company.write(
+            "registry.toml",
+            format!("{config}policy_keys = [\"eva.pub\", \"ana.pub\"]\n{more}").as_bytes(),
+        );
+    };
+    pinned("");
+    assert!(company.says(&admit(""), 1).contains("those who are pinned"));
+    company.yes("policy sign policy.yaml --key eva.key");
+    assert!(company.says(&admit(""), 1).contains("only sha256:"));
+    assert!(
+        company.says(&admit("--policy-key eva.pub"), 1).contains("only sha256:"),
+        "besides, not instead"
+    );
+    pinned("policy_threshold = 1\n");
+    company.yes(&admit(""));
+    company.says(&admit("--policy-key stranger.pub"), 1);
+    // One that admits everything, and would lock everybody else out by its version.
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    company.write("mine.yaml", policy.replace("version: 7", "version: 700").as_bytes());
+    company
+        .says("admit fraud-eu --policy mine.yaml --environment audit --registry registry.toml", 1);
+    company.yes(&admit(""));
+}

@@ -104,6 +104,8 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         key: Some(key),
         password_file,
         mark: beside("mark"),
+        policy_keys: Vec::new(),
+        policy_threshold: None,
         alerts: Vec::new(),
     };
     let settings = config.settings(&folder, To::Write)?.first(First::Refuse);

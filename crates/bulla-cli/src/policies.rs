@@ -77,17 +77,14 @@ impl PolicyArguments {
             None => RevocationList::default(),
         };
         // What the registry's file asks for is asked for besides, not instead.
-        let pins = match registry.map(|opened| opened.pins(limits)).transpose()?.flatten() {
-            Some(pins) => {
-                let unsigned = policy.unsigned(Some(&pins), &known, now, limits)?;
-                let reasons = unsigned.into_iter().map(|detail| Reason::NotSigned { detail });
-                if let Some(refusal) = Refusal::from_reasons(reasons.collect()) {
-                    return Err(Problem::about(self.policy.display().to_string(), refusal));
-                }
-                self.pin.role(limits)?
+        if let Some(pins) = registry.map(|opened| opened.pins(limits)).transpose()?.flatten() {
+            let unsigned = policy.unsigned(Some(&pins), &known, now, limits)?;
+            let reasons = unsigned.into_iter().map(|detail| Reason::NotSigned { detail });
+            if let Some(refusal) = Refusal::from_reasons(reasons.collect()) {
+                return Err(Problem::about(self.policy.display().to_string(), refusal));
             }
-            None => self.pin.role(limits)?,
-        };
+        }
+        let pins = self.pin.role(limits)?;
         let gate = Gate::open(policy, pins.as_ref(), &known, now, limits)
             .map_err(|failure| Problem::about(self.policy.display().to_string(), failure))?;
         self.environment(&gate)?;

@@ -208,6 +208,7 @@ impl Reader<'_> {
             };
             match authority.kind {
                 Kind::Key => {
+                    self.holders(&at.of("authorized_signers"), id, &authority.authorized_signers);
                     for (index, key) in authority.keys.iter().enumerate() {
                         let at = at.of("keys").nth(index);
                         let own = key.may_sign.as_ref();
@@ -284,6 +285,18 @@ impl Reader<'_> {
             }
         }
         (parties, records)
+    }
+
+    /// That patterns of who may hold a key do not fit everybody.
+    fn holders(&self, at: &At, id: &str, patterns: &[String]) {
+        for (index, pattern) in patterns.iter().enumerate() {
+            let domain = pattern.rsplit('@').next().unwrap_or_default();
+            if domain.trim_matches(['*', '.']).is_empty() {
+                let message = format!("{id}: authorized_signers: {pattern:?} accepts anybody");
+                let hint = "name who may hold a key, or of which domain they are";
+                self.wrong(&at.nth(index), "anybody", message, hint);
+            }
+        }
     }
 
     /// Whom an authority without keys is known by, if every pattern is one.

@@ -29,7 +29,7 @@ impl Policy {
             look.environment(environment);
         }
         look.authorities();
-        look.spans();
+        look.rotations();
         look.all.sort_by_key(|concern| concern.place);
         look.all
     }
@@ -332,33 +332,6 @@ impl<'a> Look<'a> {
             *number += 1;
             self.key(&at, record);
         }
-        let patterns = self.patterns();
-        for (at, id, pattern) in patterns {
-            let message = format!("{id}: authorized_signers: {pattern:?} accepts anybody");
-            self.error(
-                &at,
-                "anybody",
-                message,
-                "name who may hold a key, or of which domain they are",
-            );
-        }
-    }
-
-    /// Patterns of who may hold a key that fit everybody.
-    fn patterns(&self) -> Vec<(At, String, String)> {
-        let mut all = Vec::new();
-        for id in self.policy.keys.iter().map(|record| &record.authority).collect::<BTreeSet<_>>() {
-            let at = At::root().of("signing_authorities").of(id).of("authorized_signers");
-            for index in 0.. {
-                let at = at.nth(index);
-                let Some(pattern) = self.places.text(&at) else { break };
-                let domain = pattern.rsplit('@').next().unwrap_or_default();
-                if domain.trim_matches(['*', '.']).is_empty() {
-                    all.push((at, id.clone(), pattern.to_owned()));
-                }
-            }
-        }
-        all
     }
 
     fn key(&mut self, at: &At, record: &KeyRecord) {
@@ -384,33 +357,9 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Spans of no time.
-    fn spans(&mut self) {
-        let root = At::root();
-        let (authorities, environments) =
-            (root.of("signing_authorities"), root.of("verification_policy"));
-        let mut spans = Vec::new();
-        for (id, rule) in &self.policy.approvals {
-            spans.push((rule.valid_for, authorities.of(id).of("approvals").of("valid_for")));
-        }
-        for (id, (every, _)) in &self.policy.rotations {
-            spans.push((Some(*every), authorities.of(id).of("rotation").of("every")));
-        }
-        for (name, one) in &self.policy.environments {
-            let at = environments.of(name);
-            let rule = one.entry.exceptions.as_ref().and_then(|rule| rule.valid_for);
-            spans.push((rule.map(|span| span.0), at.of("exceptions").of("valid_for")));
-            let verdict = one.entry.verdict_valid_for.map(|span| span.0);
-            spans.push((verdict, at.of("verdict_valid_for")));
-        }
-        let max_age = self.policy.revocations.as_ref().and_then(|entry| entry.max_age);
-        spans.push((max_age.map(|span| span.0), root.of("revocations").of("max_age")));
-        for (span, at) in spans {
-            if span == Some(SignedDuration::ZERO) {
-                let message = "a span of no time: nothing counts for so long";
-                self.error(&at, "nobody", message, "write how long, or leave the member out");
-            }
-        }
+    /// Keys that are not replaced one by one.
+    fn rotations(&mut self) {
+        let authorities = At::root().of("signing_authorities");
         for (id, (every, overlap)) in &self.policy.rotations {
             if overlap >= every {
                 let at = authorities.of(id).of("rotation").of("overlap");

@@ -44,12 +44,6 @@ impl Places {
         Self(read.ok().map(|tree| Node::new(None, tree)))
     }
 
-    /// The text at a part, if it is text.
-    pub(crate) fn text(&self, at: &At) -> Option<&str> {
-        let node = at.0.iter().try_fold(self.0.as_ref()?, |node, name| node.child(name));
-        node?.leaf()?.as_str()
-    }
-
     pub(crate) fn root(&self) -> Option<&Node> {
         self.0.as_ref()
     }

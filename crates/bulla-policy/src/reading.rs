@@ -17,6 +17,7 @@ use crate::places::{At, Places};
 use crate::policy::{Approvals, Document, Environment, Policy, person};
 use crate::roles::Role;
 use crate::rules::custom::Custom;
+use crate::span::Span;
 use crate::trust::Reader;
 use crate::yaml;
 
@@ -96,6 +97,7 @@ impl Policy {
         if let Some(entry) = &revocations {
             let at = root.of("revocations").of("signed_by");
             known_role(&reader, &at, "revocations", &entry.signed_by, &counts);
+            some_time(&reader, &root.of("revocations").of("max_age"), entry.max_age);
         }
         match expires.filter(|_| !reader.is_wrong()) {
             None => Err(reader.unusable()),
@@ -152,6 +154,7 @@ fn people_and_keys(
             let what = format!("{id}: approvals");
             known_role(reader, &at.of("from"), &what, &entry.from, roles);
             enough(reader, &at.of("required"), &what, entry.required, &entry.from, roles);
+            some_time(reader, &at.of("valid_for"), entry.valid_for);
             approvals.insert(
                 id.clone(),
                 Approvals {
@@ -162,6 +165,7 @@ fn people_and_keys(
             );
         }
         if let Some(rotation) = &authority.rotation {
+            some_time(reader, &at.of("rotation").of("every"), Some(rotation.every));
             rotations.insert(id.clone(), (rotation.every.0, rotation.overlap.0));
         }
     }
@@ -184,6 +188,14 @@ fn enough(reader: &Reader<'_>, at: &At, what: &str, required: usize, role: &str,
             _ => format!("add people to {role}, or ask for fewer"),
         };
         reader.wrong(at, "too-few-people", message, hint);
+    }
+}
+
+/// That a span is not of no time.
+fn some_time(reader: &Reader<'_>, at: &At, span: Option<Span>) {
+    if span.is_some_and(|span| span.0.is_zero()) {
+        let message = "a span of no time: nothing counts for so long";
+        reader.wrong(at, "nobody", message, "write how long, or leave the member out");
     }
 }
 
@@ -246,9 +258,11 @@ impl Environments<'_, '_> {
             let at = at.of("exceptions");
             let what = format!("{name}: exceptions");
             known_role(reader, &at.of("from"), &what, &exceptions.from, self.roles);
+            some_time(reader, &at.of("valid_for"), exceptions.valid_for);
             let at = at.of("required");
             enough(reader, &at, &what, exceptions.required, &exceptions.from, self.roles);
         }
+        some_time(reader, &at.of("verdict_valid_for"), entry.verdict_valid_for);
         let hashes: Vec<&str> = HashAlgorithm::ALL.map(HashAlgorithm::name).to_vec();
         for (index, hash) in entry.recipes.hash.iter().enumerate() {
             if HashAlgorithm::from_name(hash).is_none() {

@@ -37,6 +37,22 @@ fn each_fault_points_at_its_member() {
         ("required: 2,", "required: 0,", "too-few-people", "0", "at least 1"),
         ("required: 2,", "required: 4,", "too-few-people", "4", "add people"),
         ("required: 1,", "required: 3,", "too-few-people", "3", "ask for fewer"),
+        ("valid_for: 30d", "valid_for: 0d", "nobody", "0d", "how long"),
+        ("valid_for: 14d", "valid_for: 0h", "nobody", "0h", "how long"),
+        (
+            "formats: [safetensors, json, txt]",
+            "verdict_valid_for: 0d",
+            "nobody",
+            "0d",
+            "leave the member out",
+        ),
+        (
+            "authorized_signers: [\"ci@company.com\"]",
+            "authorized_signers: [\"ci@company.com\", \"*@*\"]",
+            "anybody",
+            "\"*@*\"",
+            "of which domain",
+        ),
         (
             "from: release-managers",
             "from: release-manager",
@@ -271,14 +287,6 @@ fn rules_that_nobody_could_meet() {
         ),
         ("formats: [safetensors, json, txt]", "formats: []", "nobody", "formats"),
         ("formats: [safetensors, json, txt]", "recipes: { hash: [] }", "nobody", "hash"),
-        ("valid_for: 30d", "valid_for: 0d", "nobody", "0d"),
-        ("valid_for: 14d", "valid_for: 0h", "nobody", "0h"),
-        (
-            "authorized_signers: [\"ci@company.com\"]",
-            "authorized_signers: [\"ci@company.com\", \"*@*\"]",
-            "anybody",
-            "\"*@*\"",
-        ),
     ] {
         let world = World::new().with(from, to);
         let all = concerns(&world);

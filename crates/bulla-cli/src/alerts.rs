@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
+use bulla::Fault;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Problem;
 use crate::registry::Opened;
 
 /// One delivery takes no longer.
@@ -52,12 +52,25 @@ pub(crate) struct Delivered {
     pub(crate) delivered: usize,
     /// In words, those that were not.
     pub(crate) failed: Vec<String>,
+    /// How many were not tried, for time was up.
+    pub(crate) waiting: usize,
 }
 
-/// Delivers all that are due.
-pub(crate) fn deliver(opened: &Opened, now: Timestamp) -> Result<Delivered, Problem> {
+/// Delivers those that are due, what was never tried first; none is begun after so long.
+pub(crate) fn deliver(
+    opened: &Opened,
+    within: Option<Duration>,
+    now: Timestamp,
+) -> Result<Delivered, Fault> {
+    let begun = Instant::now();
     let mut told = Delivered::default();
-    for alert in opened.registry.due_alerts(AT_ONCE, now)? {
+    let mut due = opened.registry.due_alerts(AT_ONCE, now)?;
+    due.sort_by_key(|alert| alert.attempts);
+    for alert in due {
+        if within.is_some_and(|within| begun.elapsed() > within) {
+            told.waiting += 1;
+            continue;
+        }
         let destination = opened.config.alerts.iter().find(|one| one.name == alert.destination);
         let outcome = match destination {
             Some(destination) => destination.send(alert.id, &alert.payload, &opened.folder),

@@ -66,8 +66,7 @@ impl Recall for Remembered<'_> {
         let sequence = on_purpose.map_or(known.sequence, |running| running.sequence);
         let quarantined = known.quarantined.filter(|_| self.looked_at_again.is_none());
         Ok(Memory {
-            quarantined: quarantined
-                .map(|one| format!("{} ({}, since {})", one.reason, one.by, one.since)),
+            quarantined: quarantined.map(|quarantine| quarantine.to_string()),
             first_seen: known.first_seen,
             approvals_since: self.looked_at_again.max(known.approvals_since),
             sequence,

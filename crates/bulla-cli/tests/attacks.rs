@@ -3,8 +3,15 @@
 
 mod company;
 
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use company::{Company, PRODUCTION, rules};
 
+/// Until it is looked again.
+const MOMENT: Duration = Duration::from_millis(5);
 const REGISTRY: &str = "--registry registry.toml";
 const VERDICT: &str = "--verdict v.json --verifier https://gate.example --key gate.key";
 
@@ -123,9 +130,13 @@ fn a_sequence_that_nobody_gave() {
     assert_eq!(rules(&decision, "not-met"), ["release"]);
 }
 
-/// What cannot be signed anew keeps nobody else waiting.
-#[test]
-fn one_model_that_stops_all_others() {
+fn fifo(company: &Company, name: &str) {
+    let made = Command::new("mkfifo").arg(company.path(name)).status().unwrap();
+    assert!(made.success(), "mkfifo {name}");
+}
+
+/// A company whose key is rotated, with two models that wait for a new signature.
+fn two_that_wait() -> Company {
     let company = running();
     company.write("fraud-us/config.json", b"{}");
     company.write("fraud-us/model.safetensors", b"other weights");
@@ -138,6 +149,13 @@ fn one_model_that_stops_all_others() {
     let rotate =
         "key rotate gate.pub --policy policy.yaml --authority production --overlap 30d --id next";
     assert_eq!(company.json(&format!("{rotate} {REGISTRY}"), 0)["queued"], 2);
+    company
+}
+
+/// What cannot be signed anew keeps nobody else waiting.
+#[test]
+fn one_model_that_stops_all_others() {
+    let company = two_that_wait();
     for model in ["fraud-eu", "fraud-us"] {
         // Whichever is first.
         std::fs::remove_file(company.path(&format!("{model}/config.json"))).unwrap();
@@ -153,6 +171,91 @@ fn one_model_that_stops_all_others() {
     assert_eq!(models.len(), 2, "{report}");
     let said = company.yes(&format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}"));
     assert!(said.contains("nothing waits"), "{said}");
+}
+
+/// What cannot be read keeps nobody else waiting, either; and it waits on, for whoever comes next.
+#[test]
+fn one_model_that_cannot_be_read() {
+    let company = two_that_wait();
+    let resign = format!("registry resign {PRODUCTION} --key gate.key {REGISTRY}");
+    // Folders in one another, deeper than anybody looks.
+    company.write(&format!("fraud-eu/{}x", "deep/".repeat(200)), b"");
+    let report = company.json(&resign, 3);
+    let told: Vec<_> = report["models"].as_array().unwrap().iter().collect();
+    assert_eq!(told.len(), 2, "{report}");
+    for one in told {
+        let is_there = one["place"].as_str().is_some_and(|place| place.ends_with("fraud-us"));
+        assert_eq!(
+            (&one["signed"], &one["failed"]),
+            (&is_there.into(), &(!is_there).into()),
+            "{report}"
+        );
+    }
+    std::fs::remove_dir_all(company.path("fraud-eu/deep")).unwrap();
+    let report = company.json(&resign, 0);
+    assert_eq!(report["models"].as_array().unwrap().len(), 1, "it is in nobody's hands: {report}");
+}
+
+/// Writes a text into a FIFO for a process that has opened it, and waits until it has read it to its end.
+fn hand_over(file: std::os::fd::OwnedFd, text: &str, reader: u32) {
+    let mut file = std::fs::File::from(file);
+    let named = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    while rustix::io::ioctl_fionread(&file).unwrap() > 0 {
+        std::thread::sleep(MOMENT);
+    }
+    drop(file);
+    let is_open = || {
+        let all = std::fs::read_dir(format!("/proc/{reader}/fd")).into_iter().flatten().flatten();
+        all.filter_map(|one| std::fs::read_link(one.path()).ok()).any(|link| link == named)
+    };
+    while is_open() {
+        std::thread::sleep(MOMENT);
+    }
+}
+
+/// The key that signs anew is withdrawn while it does: the next model is not signed by it.
+#[test]
+fn a_key_that_is_withdrawn_while_it_signs() {
+    let company = two_that_wait();
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let gate = fingerprint(&company, "gate");
+    // A policy that is handed over each time somebody asks for it.
+    fifo(&company, "handed");
+    let line = format!(
+        "registry resign --policy handed --environment production --key gate.key {REGISTRY} --json"
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bulla"))
+        .args(line.split_whitespace())
+        .current_dir(company.0.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut asked = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        // That is refused as long as nobody reads.
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+        match rustix::fs::open(company.path("handed"), flags, rustix::fs::Mode::empty()) {
+            Ok(file) => {
+                if asked == 1 {
+                    company.yes(&format!("revoke key {gate} --reason stolen --confirm {REGISTRY}"));
+                }
+                asked += 1;
+                hand_over(file, &policy, child.id());
+            }
+            Err(_) => std::thread::sleep(MOMENT),
+        }
+    };
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let signed: Vec<_> =
+        report["models"].as_array().unwrap().iter().map(|one| one["signed"].clone()).collect();
+    assert_eq!(signed, [true, false], "{report}");
 }
 
 /// People have looked at it again for one environment: in another their approvals from before stay what they were.

@@ -149,6 +149,10 @@ fn quarantine_and_back() {
     let decision = company.json(&admit(""), 1);
     assert_eq!(rules(&decision, "not-met"), ["quarantine"]);
     assert!(company.says(&admit(""), 1).contains("suspicious (eva"));
+    // For something else besides: who lifts it is told of both.
+    company.yes("registry quarantine fraud-eu --reason slow --by ana --registry registry.toml");
+    let said = company.says(&admit(""), 1);
+    assert!(said.contains("slow (ana") && said.contains("; suspicious (eva"), "{said}");
     assert!(
         company
             .yes("registry list --state quarantined --registry registry.toml")
@@ -156,7 +160,10 @@ fn quarantine_and_back() {
     );
     let said = company.says("registry release deploy-1 --registry registry.toml", 1);
     assert!(said.contains("refused since") || said.contains("quarantine"), "{said}");
-    company.yes("registry quarantine fraud-eu --lift --reason fine --registry registry.toml");
+    let lift = "registry quarantine fraud-eu --lift --reason fine --registry registry.toml";
+    let said = company.yes(lift);
+    assert!(said.contains("slow (ana") && said.contains("; suspicious (eva"), "{said}");
+    assert!(company.says(lift, 2).contains("not in quarantine"));
     company.yes(&admit(""));
     company.says("registry quarantine nothing --reason x --registry registry.toml", 2);
 }
@@ -312,6 +319,22 @@ fn alerts_come_until_they_arrive() {
     assert_eq!(told["delivered"], 0);
     let status = company.json("registry status --registry registry.toml", 0);
     assert_eq!(status["status"]["alerts_waiting"], 2);
+}
+
+/// What cannot be written down any more is told, and the revocation is done all the same.
+#[test]
+fn alerts_that_destroy_what_they_are_told_by() {
+    let company = running();
+    let config = std::fs::read_to_string(company.path("registry.toml")).unwrap();
+    let alerts = "[[alerts]]\nname = \"program\"\ncommand = [\"sh\", \"-c\", \"rm -r *.mark\"]\n";
+    company.write("registry.toml", format!("{config}{alerts}").as_bytes());
+    let eva = fingerprint(&company, "eva");
+    let said =
+        company.yes(&format!("revoke key {eva} --reason lost --confirm --registry registry.toml"));
+    assert!(
+        said.contains("revoked: the key") && said.contains("it is done, and not everybody"),
+        "{said}"
+    );
 }
 
 /// What a new version of the policy would change is told before it is signed; and nothing is written.

@@ -172,7 +172,8 @@ fn main() {
     let arguments = arguments();
     let Arguments { models, decisions, behind, .. } = arguments;
     let folder = tempfile::tempdir().unwrap();
-    let settings = "shared_buffers = 1GB\nmax_wal_size = 16GB\n";
+    // As a server that keeps what it answered.
+    let settings = "fsync = on\nshared_buffers = 1GB\nmax_wal_size = 16GB\n";
     let cluster = (arguments.place == "postgres").then(|| Postgres::start_with(settings));
     let place = match &cluster {
         Some(cluster) => Place::Postgres(cluster.database()),

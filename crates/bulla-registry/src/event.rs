@@ -401,6 +401,8 @@ pub struct QuarantineLifted {
     /// Its manifest digest.
     #[serde(with = "wire::digest")]
     pub model: Digest,
+    /// The entry that had put it there last when somebody looked: what was put there since is not lifted by that.
+    pub entry: u64,
     /// Why.
     pub reason: String,
     /// Who says so.

@@ -465,10 +465,11 @@ impl<'a> Search<'a> {
     }
 
     async fn releases(&mut self, tx: &mut Tx, state: &mut StateMap) -> Result<(), Fault> {
-        let select = "SELECT model, idx, environment, name, sequence FROM releases \
-                      WHERE state = 'running' AND model";
+        let select = "SELECT r.model, r.idx, r.environment, r.name, r.sequence, d.withdrawn_at \
+                      FROM releases r LEFT JOIN decisions d ON d.request = r.request AND d.model = r.model \
+                      WHERE r.state = 'running' AND r.model";
         let models: Vec<_> = self.all().map(|affected| affected.model.manifest).collect();
-        let mut found = of_models(tx, select, "ORDER BY idx", &models, Vec::new()).await?;
+        let mut found = of_models(tx, select, "ORDER BY r.idx", &models, Vec::new()).await?;
         let mut releases = Vec::new();
         let mut falling: BTreeSet<Digest> = BTreeSet::new();
         for affected in self.all() {
@@ -477,11 +478,13 @@ impl<'a> Search<'a> {
             }
             for row in found.remove(&affected.model.manifest).unwrap_or_default() {
                 let (environment, name) = (row.text(2)?, row.text(3)?);
+                let withdrawn = row.optional_int(5)?.is_some();
+                let left = self.is_left_unadmitted(affected, &environment, &name, withdrawn);
                 releases.push(AffectedRelease {
                     entry: row.number(1)?,
                     sequence: optional_number(&row, 4)?,
                     model: affected.model,
-                    falls: affected.falls || self.is_left_unadmitted(affected, &environment, &name),
+                    falls: affected.falls || left,
                     environment,
                     name,
                     last_good: None,
@@ -495,14 +498,20 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether every admission of a model to an environment by a name falls, and there was one.
-    fn is_left_unadmitted(&self, affected: &AffectedModel, environment: &str, name: &str) -> bool {
+    /// Whether every admission of a model to an environment by a name falls, and there was one: if only that by which it runs, `withdrawn` before.
+    fn is_left_unadmitted(
+        &self,
+        affected: &AffectedModel,
+        environment: &str,
+        name: &str,
+        withdrawn: bool,
+    ) -> bool {
         let mut of_it = self.decisions.iter().filter(|decision| {
             decision.model == affected.model.manifest
                 && decision.environment == environment
                 && decision.name == name
         });
-        let mut any = false;
+        let mut any = withdrawn;
         let all_fall = of_it.all(|decision| {
             any = true;
             decision.falls

@@ -57,7 +57,7 @@ pub use list::{
     ModelState, ModelSummary, Page, ReleaseDetail, SightingDetail, Status,
 };
 pub use log::SignedHead;
-pub use proven::{Deployment, Memory, Quarantine, Revocation, Running, Standing};
+pub use proven::{Cause, Deployment, Memory, Quarantine, Revocation, Running, Standing};
 pub use queues::{Alert, ResignState, ResignTask};
 pub use record::{Answer, ModelSighting, NewDecision, Record};
 pub use registry::{CLOCK_SKEW, First, Registry, Settings};

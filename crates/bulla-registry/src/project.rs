@@ -20,6 +20,8 @@ use crate::wire::{self, Sha256};
 
 /// The most bytes of an entry: what a bundle of C2SP's tlog-tiles can hold.
 const MAX_ENTRY: usize = bulla_log::tile::MAX_ENTRY;
+/// Why a model is in quarantine: the newest of so many reasons are kept in mind. All are in the log.
+const CAUSES: usize = 64;
 /// What the digest of all revocations begins with.
 const CHAIN: &[u8] = b"bulla registry revocations v1\n";
 
@@ -99,9 +101,29 @@ pub(crate) mod values {
 
     #[derive(Debug, Serialize, Deserialize)]
     pub(crate) struct Quarantine {
+        /// Why, the newest first; never none.
+        pub(crate) causes: Vec<Cause>,
+        /// The entry that put it there last.
+        pub(crate) entry: u64,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    pub(crate) struct Cause {
         pub(crate) at: Timestamp,
         pub(crate) by: String,
         pub(crate) reason: String,
+    }
+
+    impl Quarantine {
+        /// Whether it is there for this already.
+        pub(crate) fn is_for(&self, reason: &str, by: &str) -> bool {
+            self.causes.iter().any(|cause| cause.reason == reason && cause.by == by)
+        }
+
+        /// Why it was put there last.
+        pub(crate) fn reason(&self) -> &str {
+            self.causes.first().map_or("", |cause| &cause.reason)
+        }
     }
 
     /// The decision, its entry in the log, and how much had been revoked by then.
@@ -347,8 +369,12 @@ impl Work {
             Event::Quarantined(put) => {
                 let (model, by, reason) = (&put.model, put.by.as_str(), put.reason.as_str());
                 self.rows.add(&QUARANTINES, binds![model, reason, by, now]);
-                let value = values::Quarantine { at, by: by.into(), reason: reason.into() };
-                self.set(&keys::quarantine(model), Some(&value)).await?;
+                let key = keys::quarantine(model);
+                let known: Option<values::Quarantine> = self.get(&key).await?;
+                let newest = values::Cause { at, by: by.into(), reason: reason.into() };
+                let earlier = known.into_iter().flat_map(|known| known.causes);
+                let causes = std::iter::once(newest).chain(earlier).take(CAUSES).collect();
+                self.set(&key, Some(&values::Quarantine { causes, entry: index })).await?;
             }
             Event::QuarantineLifted(lifted) => {
                 let sql = "DELETE FROM quarantines WHERE model = $1";

@@ -51,6 +51,16 @@ pub struct Memory {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantine {
+    /// Why, the newest first; never none. Who lifts it has looked at all of them.
+    pub causes: Vec<Cause>,
+    /// The entry that put it there last.
+    pub entry: u64,
+}
+
+/// Why a model is in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cause {
     /// Why.
     pub reason: String,
     /// Who says so.
@@ -206,7 +216,33 @@ impl Registry {
 impl Reading {
     async fn quarantine(&mut self, model: &Digest) -> Result<Option<Quarantine>, Fault> {
         let found: Option<values::Quarantine> = self.get(&keys::quarantine(model)).await?;
-        Ok(found.map(|found| Quarantine { reason: found.reason, by: found.by, since: found.at }))
+        Ok(found.map(Quarantine::from))
+    }
+}
+
+impl Quarantine {
+    /// Since when it is there for the newest of its reasons.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.causes.first().map_or(Timestamp::MAX, |cause| cause.since)
+    }
+}
+
+impl From<values::Quarantine> for Quarantine {
+    fn from(found: values::Quarantine) -> Self {
+        let cause = |one: values::Cause| Cause { reason: one.reason, by: one.by, since: one.at };
+        Self { causes: found.causes.into_iter().map(cause).collect(), entry: found.entry }
+    }
+}
+
+/// All of its reasons.
+impl std::fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, Cause { reason, by, since }) in self.causes.iter().enumerate() {
+            let before = if index == 0 { "" } else { "; " };
+            write!(f, "{before}{reason} ({by}, since {since})")?;
+        }
+        Ok(())
     }
 }
 

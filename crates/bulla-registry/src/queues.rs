@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::database::{Row, binds, digest, int, micros};
 use crate::event::{AlertTried, Event, ResignClaimed, ResignEnded};
 use crate::list::Page;
+use crate::project::Work;
 use crate::registry::Registry;
 use crate::wire;
 
@@ -108,31 +109,43 @@ impl Registry {
         now: Timestamp,
     ) -> Result<(), Fault> {
         self.write(now, async |work, _| {
-            let sql = "SELECT idx, model, oms, signing_key, reason, state, why, worker, lease, queued_at \
-                       FROM resign WHERE idx = $1";
-            let row = work.row(sql, binds![int(id)]).await?;
-            let task = row.map(|row| task(&row)).transpose()?;
-            let own = task.as_ref().is_some_and(|task| {
-                task.state == ResignState::Pending && task.worker.as_deref() == Some(worker)
-            });
-            if !own {
-                let found = match task {
-                    None => "there is no such task".to_owned(),
-                    Some(task) if task.state != ResignState::Pending => "it is done".to_owned(),
-                    Some(task) => match task.worker {
-                        None => "nobody has taken it".to_owned(),
-                        Some(other) => format!("{other} has taken it"),
-                    },
-                };
-                return Err(self.fault(
-                    format!("the task {id} is not {worker}'s: {found}"),
-                    "take a task before it is worked on, and for long enough",
-                ));
-            }
+            self.is_own(work, id, worker).await?;
             let refused = refused.map(str::to_owned);
             let ended = ResignEnded { id, worker: worker.to_owned(), refused };
             self.event(work, Event::ResignEnded(ended), now).await.map(drop)
         })
+    }
+
+    /// Gives one back that nothing became of: anybody may take it from now on.
+    ///
+    /// # Errors
+    /// When it is not this worker's any more, or the registry cannot be believed or written.
+    pub fn give_back_resign(&self, id: u64, worker: &str, now: Timestamp) -> Result<(), Fault> {
+        self.write(now, async |work, _| {
+            self.is_own(work, id, worker).await?;
+            let until_now = ResignClaimed { id, worker: worker.to_owned(), until: now };
+            self.event(work, Event::ResignClaimed(until_now), now).await.map(drop)
+        })
+    }
+
+    /// That a task is in this worker's hands.
+    async fn is_own(&self, work: &mut Work, id: u64, worker: &str) -> Result<(), Fault> {
+        let sql = "SELECT idx, model, oms, signing_key, reason, state, why, worker, lease, queued_at \
+                   FROM resign WHERE idx = $1";
+        let row = work.row(sql, binds![int(id)]).await?;
+        let found = match row.map(|row| task(&row)).transpose()? {
+            None => "there is no such task".to_owned(),
+            Some(task) if task.state != ResignState::Pending => "it is done".to_owned(),
+            Some(task) => match task.worker {
+                Some(own) if own == worker => return Ok(()),
+                None => "nobody has taken it".to_owned(),
+                Some(other) => format!("{other} has taken it"),
+            },
+        };
+        Err(self.fault(
+            format!("the task {id} is not {worker}'s: {found}"),
+            "take a task before it is worked on, and for long enough",
+        ))
     }
 
     /// Models that wait for new signatures, or did, oldest first.

@@ -142,12 +142,25 @@ impl Registry {
     /// # Errors
     /// When one of them contradicts what is known, is too large, or the registry cannot be believed or written.
     pub fn append(&self, records: &[Record], now: Timestamp) -> Result<Vec<Option<u64>>, Fault> {
+        self.write(now, async |work, _| self.records(work, records, now).await)
+    }
+
+    /// The same, if there are still as many revocations as were looked at ([`revocations`](Self::revocations)); else nothing is written, and
+    /// there are no entries: what was looked at is to be looked at again.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_if_current(
+        &self,
+        records: &[Record],
+        revocations: u64,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Option<u64>>>, Fault> {
         self.write(now, async |work, _| {
-            let mut entries = Vec::with_capacity(records.len());
-            for record in records {
-                entries.push(self.record(work, record, now).await?);
+            if self.revoked(work).await? != revocations {
+                return Ok(None);
             }
-            Ok(entries)
+            self.records(work, records, now).await.map(Some)
         })
     }
 
@@ -168,9 +181,7 @@ impl Registry {
             if let Some(answer) = self.answered(work, decision, head.head).await? {
                 return Ok(answer);
             }
-            for record in seen {
-                self.record(work, record, now).await?;
-            }
+            self.records(work, seen, now).await?;
             self.decide(work, decision, now).await
         })
     }
@@ -321,6 +332,19 @@ impl Registry {
         work.append(now, event, &[]).await
     }
 
+    async fn records(
+        &self,
+        work: &mut Work,
+        records: &[Record],
+        now: Timestamp,
+    ) -> Result<Vec<Option<u64>>, Fault> {
+        let mut entries = Vec::with_capacity(records.len());
+        for record in records {
+            entries.push(self.record(work, record, now).await?);
+        }
+        Ok(entries)
+    }
+
     pub(crate) async fn record(
         &self,
         work: &mut Work,
@@ -403,23 +427,32 @@ impl Registry {
             Record::Quarantine(put) => {
                 let key = keys::quarantine(&put.model);
                 let known: Option<values::Quarantine> = work.get(&key).await?;
-                if known.is_some_and(|known| known.reason == put.reason && known.by == put.by) {
+                if known.is_some_and(|known| known.is_for(&put.reason, &put.by)) {
                     return Ok(None);
                 }
                 Event::Quarantined(put.clone())
             }
             Record::LiftQuarantine(lifted) => {
                 let key = keys::quarantine(&lifted.model);
-                if work.get::<values::Quarantine>(&key).await?.is_none() {
-                    return Err(self.fault(
-                        format!(
-                            "the model oms-manifest-v1:{} is not in quarantine",
-                            lifted.model.to_hex()
-                        ),
-                        "check its digest",
-                    ));
+                let model = format!("the model oms-manifest-v1:{}", lifted.model.to_hex());
+                match work.get::<values::Quarantine>(&key).await? {
+                    Some(known) if known.entry == lifted.entry => {
+                        Event::QuarantineLifted(lifted.clone())
+                    }
+                    Some(known) => {
+                        return Err(self.fault(
+                            format!(
+                                "{model} was put into quarantine again while it was looked at: {}",
+                                known.reason()
+                            ),
+                            "nothing was written; look at that, too, and lift it then",
+                        ));
+                    }
+                    None => {
+                        let detail = format!("{model} is not in quarantine");
+                        return Err(self.fault(detail, "check its digest"));
+                    }
                 }
-                Event::QuarantineLifted(lifted.clone())
             }
             Record::WithdrawDecisions(withdrawn) => {
                 for request in &withdrawn.requests {
@@ -495,20 +528,26 @@ impl Registry {
     /// withdrawn a key, or put the model into quarantine.
     async fn nothing_new(&self, work: &mut Work, new: &NewDecision) -> Result<(), Fault> {
         let Some(known) = new.withdrawn else { return Ok(()) };
-        let list: values::Chain = work.get(&keys::revocations()).await?.unwrap_or_default();
+        let revoked = self.revoked(work).await?;
         let quarantine: Option<values::Quarantine> = match &new.model {
             Some(model) => work.get(&keys::quarantine(&model.manifest)).await?,
             None => None,
         };
         // Where rules are only looked at it is admitted in quarantine, too, and has been told so.
         let stops = quarantine.is_some() && new.mode == "enforce";
-        if list.count == known && !stops {
+        if revoked == known && !stops {
             return Ok(());
         }
         Err(self.fault(
             "something was withdrawn, or the model was put into quarantine, while it was decided",
             "nothing was written; ask again: it is decided anew, by what is known now",
         ))
+    }
+
+    /// How many revocations there are.
+    async fn revoked(&self, work: &mut Work) -> Result<u64, Fault> {
+        let list: Option<values::Chain> = work.get(&keys::revocations()).await?;
+        Ok(list.unwrap_or_default().count)
     }
 
     async fn is_there(
@@ -560,7 +599,7 @@ impl Registry {
         let sql = "SELECT 1 FROM decisions WHERE request = $1";
         let decided = work.row(sql, binds![request.as_str()]).await?.is_some();
         let why = match (quarantine, standing) {
-            (Some(quarantine), _) => format!("it is in quarantine: {}", quarantine.reason),
+            (Some(quarantine), _) => format!("it is in quarantine: {}", quarantine.reason()),
             (None, Some(standing)) if !standing.decided.admitted => "it was refused since".into(),
             (None, None) if decided => "its admission was withdrawn".to_owned(),
             _ => return Ok(()),

@@ -197,8 +197,7 @@ async fn plan(
         if affected.falls {
             let known = state.get(tx, &keys::quarantine(&model.manifest)).await?;
             let known: Option<values::Quarantine> = read(place, known)?;
-            let there =
-                known.is_some_and(|known| known.reason == revoked.reason && known.by == revoked.by);
+            let there = known.is_some_and(|known| known.is_for(&revoked.reason, &revoked.by));
             if request.quarantine && !there {
                 plan.quarantine.push(model.manifest);
             }

@@ -52,6 +52,10 @@ fn the_resign_queue(backend: Backend) {
     // A worker that died: after an hour another may.
     assert_eq!(take("three", 3_610).unwrap().id, 0);
     assert!(fault(registry.end_resign(0, "one", None, t(3_611))).contains("three has taken it"));
+    // What nothing became of is anybody's again.
+    assert!(fault(registry.give_back_resign(0, "one", t(3_611))).contains("three has taken it"));
+    registry.give_back_resign(0, "three", t(3_611)).unwrap();
+    assert_eq!(take("three", 3_611).map(|task| task.id), Some(0));
     registry.end_resign(0, "three", None, t(3_612)).unwrap();
     assert!(fault(registry.end_resign(0, "three", None, t(3_613))).contains("it is done"));
     registry.end_resign(1, "two", Some("no approvals"), t(3_614)).unwrap();

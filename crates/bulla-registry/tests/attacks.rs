@@ -4,10 +4,11 @@
 mod common;
 
 use bulla_registry::{
-    ClaimSeen, QuarantineLifted, Quarantined, Record, Registry, RevocationRequest, Revoked, Subject,
+    ClaimSeen, Quarantined, Record, Registry, RevocationRequest, Revoked, Subject,
 };
 use common::{
-    Backend, World, basis, decision, digest, model, over_both, release, sighting, signature, t,
+    Backend, World, basis, decision, digest, lift, lift_entry, model, over_both, release, sighting,
+    signature, t,
 };
 
 over_both!(
@@ -15,6 +16,9 @@ over_both!(
     a_release_written_after_a_revocation,
     a_release_written_in_quarantine,
     a_second_cause_of_a_quarantine_is_forgotten,
+    a_quarantine_put_while_another_is_lifted,
+    written_by_what_was_withdrawn_meanwhile,
+    a_release_whose_admission_was_withdrawn_before,
     a_release_whose_admission_has_expired_runs_on,
     a_release_stays_for_the_admission_of_another_name,
     a_release_by_an_expired_admission_is_rolled_back_to,
@@ -94,17 +98,62 @@ fn a_second_cause_of_a_quarantine_is_forgotten(backend: Backend) {
     registry.quarantine(put, t(110)).unwrap();
     revoke(&registry, "k", None, 200);
     let known = registry.quarantined(&model("a").manifest, t(210)).unwrap().unwrap();
-    assert_eq!(known.since, t(200), "approvals from 110 on would count");
-    assert!(known.reason.contains("stolen"), "{}", known.reason);
-    // The same again is no news.
+    assert_eq!(known.since(), t(200), "approvals from 110 on would count");
+    let reasons: Vec<_> = known.causes.iter().map(|cause| cause.reason.as_str()).collect();
+    assert_eq!(reasons, ["stolen", "odd"], "who looks at one has to be told of the other");
+    // The same again is no news, whether it was the last or not.
     assert!(revoke(&registry, "k", None, 220).quarantine.is_empty());
-    let lifted = QuarantineLifted {
-        model: model("a").manifest,
-        reason: "fine".into(),
-        by: "eva".into(),
-        approvals_since: None,
+    let put = Quarantined { model: model("a").manifest, reason: "odd".into(), by: "eva".into() };
+    assert_eq!(registry.append(&[Record::Quarantine(put)], t(221)).unwrap(), [None]);
+    lift(&registry, "a", 230).unwrap();
+}
+
+/// It is put there while somebody looks at what it was there for before: that is not lifted by who has not seen it.
+fn a_quarantine_put_while_another_is_lifted(backend: Backend) {
+    let world = World::new(backend);
+    let registry = world.create();
+    registry.append(&[sighting("a"), signature("a", "k", None)], t(100)).unwrap();
+    let put = Quarantined { model: model("a").manifest, reason: "odd".into(), by: "eva".into() };
+    registry.quarantine(put, t(110)).unwrap();
+    let seen = registry.quarantined(&model("a").manifest, t(120)).unwrap().unwrap();
+    revoke(&registry, "k", None, 130);
+    let why = lift_entry(&registry, "a", seen.entry, 140).unwrap_err().to_string();
+    assert!(why.contains("again") && why.contains("stolen"), "{why}");
+    assert!(
+        registry.quarantined(&model("a").manifest, t(150)).unwrap().is_some(),
+        "it was let out"
+    );
+}
+
+/// What was looked at before something was withdrawn is not written after it.
+fn written_by_what_was_withdrawn_meanwhile(backend: Backend) {
+    let world = World::new(backend);
+    let registry = world.create();
+    let append = |name: &str, at| {
+        registry.append_if_current(&[sighting(name)], 0, t(at)).unwrap().map(|all| all.len())
     };
-    registry.lift_quarantine(lifted, t(230)).unwrap();
+    assert_eq!(append("a", 100), Some(1));
+    revoke(&registry, "k", None, 110);
+    assert_eq!(append("b", 120), None);
+    assert!(registry.model(&model("b").manifest, t(130)).unwrap().is_none(), "it was written");
+}
+
+/// Its only admission was withdrawn, and it ran on, for nothing else could; what touches it now stops it.
+fn a_release_whose_admission_was_withdrawn_before(backend: Backend) {
+    let world = World::new(backend);
+    let registry = world.create();
+    let seen =
+        [sighting("a"), signature("a", "k", None), approval("a", "ben"), approval("a", "ana")];
+    registry.record_decision(&seen, &decision("r", "a", 100), t(100)).unwrap();
+    registry.append(&[release("a", 1, "r")], t(100)).unwrap();
+    let withdrawn = Record::WithdrawDecisions(bulla_registry::DecisionsWithdrawn {
+        requests: vec!["r".into()],
+        reason: "mistake".into(),
+        by: "eva".into(),
+    });
+    registry.append(&[withdrawn], t(110)).unwrap();
+    let plan = revoke(&registry, "ben", None, 120);
+    assert_eq!(plan.roll_back.len(), 1, "{:?}", plan.blast_radius.releases);
 }
 
 /// An admission counts for 30 days, and what was admitted runs for longer.

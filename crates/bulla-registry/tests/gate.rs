@@ -4,11 +4,12 @@
 mod common;
 
 use bulla_registry::{
-    Deployment, PolicyUsed, QuarantineLifted, Quarantined, Record, Registry, RevocationRequest,
-    RevocationsUsed, Revoked, Subject,
+    Deployment, PolicyUsed, Quarantined, Record, Registry, RevocationRequest, RevocationsUsed,
+    Revoked, Subject,
 };
 use common::{
-    Backend, World, decision, digest, fault, model, over_both, release, sighting, signature, t,
+    Backend, World, decision, digest, fault, lift, model, over_both, release, sighting, signature,
+    t,
 };
 
 over_both!(
@@ -72,19 +73,13 @@ fn memory(backend: Backend) {
     assert_eq!(found.last_decision, Some(t(20)));
     assert_eq!(found.policy, Some((7, digest("policy 7"))));
     assert_eq!(found.revocation_document, Some((41, digest("d"))));
-    assert_eq!(found.quarantined.unwrap().reason, "odd");
+    assert_eq!(found.quarantined.unwrap().causes[0].reason, "odd");
     let running = found.running.unwrap();
     assert_eq!((running.model, running.rolled_back), (model("m"), false));
 
-    let lifted = QuarantineLifted {
-        model: model("m").manifest,
-        reason: "fine".into(),
-        by: "eva".into(),
-        approvals_since: None,
-    };
-    registry.lift_quarantine(lifted.clone(), t(31)).unwrap();
+    lift(&registry, "m", 31).unwrap();
     assert_eq!(registry.quarantined(&model("m").manifest, t(32)).unwrap(), None);
-    assert!(fault(registry.lift_quarantine(lifted, t(33))).contains("not in quarantine"));
+    assert!(fault(lift(&registry, "m", 33)).contains("not in quarantine"));
 }
 
 fn a_standing_decision(backend: Backend) {
@@ -292,13 +287,7 @@ fn an_admission_that_somebody_was_quicker_than(backend: Backend) {
     let put = Quarantined { model: model("m").manifest, reason: "odd".into(), by: "eva".into() };
     registry.quarantine(put, t(3)).unwrap();
     assert!(decide("second", 4).unwrap_err().to_string().contains("while it was decided"));
-    let lifted = QuarantineLifted {
-        model: model("m").manifest,
-        reason: "fine".into(),
-        by: "eva".into(),
-        approvals_since: None,
-    };
-    registry.lift_quarantine(lifted, t(5)).unwrap();
+    lift(&registry, "m", 5).unwrap();
     decide("third", 6).unwrap();
     let revoked = Revoked {
         subject: Subject::key(digest("stolen")),
@@ -324,13 +313,7 @@ fn a_release_that_somebody_was_quicker_than(backend: Backend) {
     registry.quarantine(put, t(2)).unwrap();
     let run = |at: i64| registry.append(&[release("m", 1, "r")], t(at));
     assert!(run(3).unwrap_err().to_string().contains("in quarantine"));
-    let lifted = QuarantineLifted {
-        model: model("m").manifest,
-        reason: "fine".into(),
-        by: "eva".into(),
-        approvals_since: None,
-    };
-    registry.lift_quarantine(lifted, t(4)).unwrap();
+    lift(&registry, "m", 4).unwrap();
     let mut no = decision("s", "m", 5);
     no.admitted = false;
     registry.record_decision(&[], &no, t(5)).unwrap();

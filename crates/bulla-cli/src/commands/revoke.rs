@@ -1,6 +1,7 @@
 //! `bulla revoke`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bulla::{Digest, Limits, Printable};
 use bulla_policy::ModelName;
@@ -16,6 +17,8 @@ use crate::problem::{Outcome, Problem, Verdict};
 use crate::registry::{RegistryArguments, To, who};
 use crate::ui::Ui;
 
+/// So long alerts are delivered before they are left to 'bulla registry alerts'.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Lines of each list that are shown, unless all are asked for.
 const SHOWN: usize = 20;
 
@@ -23,7 +26,8 @@ const SHOWN: usize = 20;
 ///
 /// Without --confirm nothing is changed: it prints what would be touched. With it, in one step: everything that falls goes into quarantine, its
 /// admissions are withdrawn, what runs is rolled back to the last good release, what stays is queued for a new signature ('bulla registry
-/// resign'), and everybody in the registry's file is told. What was withdrawn is so for good.
+/// resign'), and everybody in the registry's file is told; what cannot be delivered within a minute is left to 'bulla registry alerts'. What was
+/// withdrawn is so for good.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -210,10 +214,14 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         true => opened.registry.revoke(&request, now)?,
         false => opened.registry.plan(&request, now)?,
     };
-    let told = match how.confirm {
-        true => Some(deliver(&opened, now)?),
-        false => None,
-    };
+    let told = how.confirm.then(|| deliver(&opened, Some(PATIENCE), now)).transpose();
+    // It is done, whether everybody was told already or not.
+    let told = told.unwrap_or_else(|fault| {
+        ui.note(&format!(
+            "it is done, and not everybody was told; 'bulla registry alerts' tries again: {fault}"
+        ));
+        None
+    });
     let report = serde_json::json!({
         "command": "revoke", "verdict": if how.confirm { "revoked" } else { "planned" },
         "plan": plan, "alerts": told,
@@ -226,6 +234,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         ui.note(&format!(
             "an alert was not delivered, and is tried again by 'bulla registry alerts': {why}"
         ));
+    }
+    if let Some(waiting) = told.as_ref().map(|told| told.waiting).filter(|waiting| *waiting > 0) {
+        ui.note(&format!("{waiting} alerts wait on: 'bulla registry alerts' delivers them"));
     }
     if !how.confirm {
         ui.note("nothing was changed: say --confirm to do it");

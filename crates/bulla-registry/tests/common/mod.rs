@@ -328,3 +328,27 @@ pub(crate) fn full(registry: &Registry) {
     request.alerts = vec!["mail".into()];
     registry.revoke(&request, t(50)).unwrap();
 }
+
+/// Lets a model out of quarantine, by somebody who has looked at why it is there.
+pub(crate) fn lift(registry: &Registry, name: &str, at: i64) -> Result<(), bulla::Fault> {
+    let manifest = model(name).manifest;
+    let there = registry.quarantined(&manifest, t(at))?;
+    lift_entry(registry, name, there.map_or(0, |there| there.entry), at)
+}
+
+/// The same for what was put there by this entry.
+pub(crate) fn lift_entry(
+    registry: &Registry,
+    name: &str,
+    entry: u64,
+    at: i64,
+) -> Result<(), bulla::Fault> {
+    let lifted = bulla_registry::QuarantineLifted {
+        model: model(name).manifest,
+        entry,
+        reason: "fine".into(),
+        by: "eva".into(),
+        approvals_since: None,
+    };
+    registry.lift_quarantine(lifted, t(at))
+}

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let now = Timestamp::now();
     let opened = arguments.registry.open(To::Write, now)?;
-    let told = deliver(&opened, now)?;
+    let told = deliver(&opened, None, now)?;
     let report = serde_json::json!({
         "command": "registry alerts", "verdict": if told.failed.is_empty() { "delivered" } else { "failed" },
         "delivered": told.delivered, "failed": told.failed,

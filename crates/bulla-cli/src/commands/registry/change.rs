@@ -56,7 +56,7 @@ pub(super) fn release(arguments: &ReleaseArguments, ui: &Ui) -> Outcome {
             _ if answer.withdrawn.is_some() => "its admission was withdrawn".to_owned(),
             None => "its admission was withdrawn".to_owned(),
             Some(standing) => match standing.quarantined {
-                Some(quarantine) => format!("it is in quarantine: {}", quarantine.reason),
+                Some(quarantine) => format!("it is in quarantine: {quarantine}"),
                 None if standing.expired => "its admission has expired".to_owned(),
                 None if standing.decided.name != decided.name => {
                     format!("it was decided about since, as {}", Printable(&standing.decided.name))
@@ -178,10 +178,17 @@ pub(super) fn quarantine(arguments: &QuarantineArguments, ui: &Ui) -> Outcome {
     let found = details(&opened, &arguments.model, now)?;
     let model = found.summary.model.manifest;
     let (reason, by) = (arguments.reason.clone(), who(arguments.by.as_deref()));
+    let digest = format!("oms-manifest-v1:{}", model.to_hex());
+    let mut was = None;
     let verdict = match arguments.lift {
         true => {
-            let lifted = QuarantineLifted { model, reason, by, approvals_since: None };
+            let there = opened.registry.quarantined(&model, now)?.ok_or_else(|| {
+                Problem::usage(format!("{digest} is not in quarantine"), "check which model it is")
+            })?;
+            let entry = there.entry;
+            let lifted = QuarantineLifted { model, entry, reason, by, approvals_since: None };
             opened.registry.lift_quarantine(lifted, now)?;
+            was = Some(there.to_string());
             "lifted"
         }
         false => {
@@ -189,11 +196,13 @@ pub(super) fn quarantine(arguments: &QuarantineArguments, ui: &Ui) -> Outcome {
             "quarantined"
         }
     };
-    let digest = format!("oms-manifest-v1:{}", model.to_hex());
     let report = serde_json::json!({
-        "command": "registry quarantine", "verdict": verdict, "digest": digest,
+        "command": "registry quarantine", "verdict": verdict, "digest": digest, "was": was,
     });
-    ui.result(&report, |out| writeln!(out, "{verdict}: {digest}"))?;
+    ui.result(&report, |out| {
+        writeln!(out, "{verdict}: {digest}")?;
+        was.iter().try_for_each(|was| writeln!(out, "  was there  {}", Printable(was)))
+    })?;
     if !arguments.lift && found.summary.running {
         ui.note("it runs: 'bulla registry rollback' goes back to the release before");
     }

@@ -62,7 +62,7 @@ bench: tools
 	$(MAKE) bench-registry
 
 # A million models and ten million decisions, made up, in SQLite and in PostgreSQL: what rests on a key, and a decision that is known.
-# Half an hour or more, 20 GB of disk; DECISIONS=1000000 takes minutes.
+# An hour or more, 30 GB of disk, 5 GB of memory; DECISIONS=1000000 takes minutes.
 MODELS ?= 1000000
 DECISIONS ?= 10000000
 bench-registry:

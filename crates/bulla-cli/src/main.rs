@@ -11,6 +11,7 @@ mod commands;
 mod deciding;
 mod excerpt;
 mod files;
+mod going_back;
 mod inputs;
 mod keys;
 mod known;

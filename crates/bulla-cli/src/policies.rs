@@ -29,7 +29,7 @@ pub(crate) struct PolicyArguments {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PinArguments {
     /// Take only a policy that this public key has signed; may be repeated [default: take the file as it is]
-    #[arg(long, value_name = "KEY", help_heading = "The policy")]
+    #[arg(long, value_name = "KEY", requires = "policy", help_heading = "The policy")]
     policy_key: Vec<KeyReference>,
     /// How many of those keys have to have signed it [default: all]
     #[arg(long, value_name = "N", requires = "policy_key", help_heading = "The policy")]

@@ -36,13 +36,18 @@ fn fingerprint(company: &Company, key: &str) -> String {
 fn three_releases() -> Company {
     let company = Company::new();
     let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
-    let policy = policy.replace("    models: ", "    require_release: true\n    models: ");
+    let policy = policy
+        .replace("    models: ", "    require_release: true\n    models: ")
+        .replace("[safetensors, json]", "[safetensors, json, txt]");
     company.write("policy.yaml", policy.as_bytes());
     company.yes("registry init registry.toml --no-password");
     for n in 1..=3 {
         let model = format!("m{n}");
         company.write(&format!("{model}/config.json"), b"{}");
         company.write(&format!("{model}/model.safetensors"), model.as_bytes());
+        if n == 2 {
+            company.write("m2/notes.txt", b"notes");
+        }
         company.yes(&format!("sign {model} --key prod.key"));
         for by in ["ana", "ben"] {
             company.yes(&format!("approve {model} {PRODUCTION} --key {by}.key"));
@@ -118,6 +123,93 @@ fn between_a_rollback_and_what_it_left() {
     company.yes(&admit("m1", "--name fraud-eu"));
     let decision = company.json(&admit("m2", "--name fraud-eu"), 1);
     assert_eq!(rules(&decision, "not-met"), ["release"]);
+}
+
+/// Three releases of which all run, the last one now, and a newer policy that refuses the second.
+fn three_that_ran() -> (Company, [String; 3]) {
+    let company = three_releases();
+    let digests = [1, 2, 3].map(|n| {
+        company.yes(&admit(&format!("m{n}"), &format!("--name fraud-eu --request r{n}")));
+        let released = company.json(&format!("registry release r{n} {REGISTRY}"), 0);
+        released["digest"].as_str().unwrap().to_owned()
+    });
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    let newer = policy.replace("version: 7", "version: 8").replace(", txt]", "]");
+    company.write("policy.yaml", newer.as_bytes());
+    // People have agreed to the first by the new rules.
+    for by in ["ana", "ben"] {
+        company.yes(&format!("approve m1 {PRODUCTION} --key {by}.key"));
+    }
+    (company, digests)
+}
+
+/// To go back is to be admitted: what today's policy refuses does not run again because it ran before.
+#[test]
+fn back_to_what_the_policy_refuses_today() {
+    let (company, [first, second, _]) = three_that_ran();
+    let back = format!(
+        "registry rollback fraud-eu --environment production --reason drift {REGISTRY} --policy policy.yaml"
+    );
+    let report = company.json(&back, 0);
+    let decided = &report["decided"];
+    assert_eq!(decided["refused"][0]["model"], second.as_str(), "{report}");
+    assert!(
+        decided["refused"][0]["reasons"][0].as_str().unwrap().contains("notes.txt"),
+        "{report}"
+    );
+    assert_eq!(decided["admitted"], first.as_str(), "{report}");
+    let runs = |model: &str| {
+        company.json(&format!("registry show {model} {REGISTRY}"), 0)["model"]["summary"]["running"]
+            .clone()
+    };
+    assert_eq!((runs(&first), runs(&second)), (true.into(), false.into()));
+    // Nothing is before that: it stops.
+    let said = company.yes(&back);
+    assert!(said.contains("stopped"), "{said}");
+}
+
+/// The same of what a revocation goes back to.
+#[test]
+fn a_revocation_goes_back_to_what_the_policy_refuses_today() {
+    let (company, [first, second, third]) = three_that_ran();
+    let revoke = format!("revoke model {third} --reason poisoned --policy policy.yaml {REGISTRY}");
+    assert!(company.says(&revoke, 2).contains("--confirm"));
+    // A policy that does not know the environment is found out before anything is done.
+    let policy = std::fs::read_to_string(company.path("policy.yaml")).unwrap();
+    company.write(
+        "other.yaml",
+        policy
+            .replace(
+                "policy:
+  production:",
+                "policy:
+  prod:",
+            )
+            .as_bytes(),
+    );
+    let other = revoke.replace("policy.yaml", "other.yaml");
+    assert!(company.says(&format!("{other} --confirm"), 2).contains("no environment production"));
+    let report = company.json(&format!("{revoke} --confirm"), 0);
+    assert_eq!(report["decided"][0]["refused"][0]["model"], second.as_str(), "{report}");
+    assert_eq!(report["decided"][0]["admitted"], first.as_str(), "{report}");
+}
+
+/// What is not there to be decided about is left as it is, and told.
+#[test]
+fn back_to_what_nobody_can_look_at() {
+    let (company, _) = three_that_ran();
+    std::fs::rename(company.path("m2"), company.path("moved")).unwrap();
+    let back = format!(
+        "registry rollback fraud-eu --environment production --reason drift {REGISTRY} --policy policy.yaml"
+    );
+    let said = company.says(&back, 3);
+    assert!(said.contains("rolled back") && said.contains("at none of the places"), "{said}");
+    // Nor is a model that would be admitted, put where it was.
+    let (company, _) = three_that_ran();
+    std::fs::rename(company.path("m2"), company.path("moved")).unwrap();
+    std::fs::rename(company.path("m1"), company.path("m2")).unwrap();
+    let said = company.says(&back, 3);
+    assert!(said.contains("undecided") && said.contains("is not it"), "{said}");
 }
 
 /// The sequence is that of the signed release, whatever the flag says or does not.

@@ -1,17 +1,18 @@
 //! `bulla revoke`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bulla::{Digest, Limits, Printable};
 use bulla_policy::ModelName;
-use bulla_registry::{ModelRef, Plan, RevocationRequest, Revoked, Subject};
+use bulla_registry::{ModelRef, Plan, RevocationRequest, Revoked, RolledBack, Subject};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::alerts::deliver;
-
 use crate::commands::registry::{details, fingerprint, model_ref};
+use crate::going_back::{Settled, TodayArguments};
 use crate::keys::{KeyReference, certificates};
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::registry::{RegistryArguments, To, who};
@@ -26,8 +27,8 @@ const SHOWN: usize = 20;
 ///
 /// Without --confirm nothing is changed: it prints what would be touched. With it, in one step: everything that falls goes into quarantine, its
 /// admissions are withdrawn, what runs is rolled back to the last good release, what stays is queued for a new signature ('bulla registry
-/// resign'), and everybody in the registry's file is told; what cannot be delivered within a minute is left to 'bulla registry alerts'. What was
-/// withdrawn is so for good.
+/// resign'), and everybody in the registry's file is told; what cannot be delivered within a minute is left to 'bulla registry alerts'. With
+/// --policy what runs then is decided about by it at once. What was withdrawn is so for good.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -134,6 +135,8 @@ struct HowArguments {
     by: Option<String>,
     #[command(flatten)]
     registry: RegistryArguments,
+    #[command(flatten)]
+    today: TodayArguments,
 }
 
 /// What is meant: a fingerprint, or that of what lies in a file.
@@ -210,6 +213,18 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     };
     let mut request = RevocationRequest::new(revoked);
     request.alerts = opened.config.alerts.iter().map(|one| one.name.clone()).collect();
+    if how.today.is_asked() {
+        if !how.confirm {
+            return Err(Problem::usage(
+                "--policy decides about what runs instead, and without --confirm nothing does",
+                "leave it out, or say --confirm",
+            ));
+        }
+        let planned = opened.registry.plan(&request, now)?;
+        let environments: BTreeSet<_> =
+            planned.roll_back.iter().map(|one| &one.environment).collect();
+        environments.into_iter().try_for_each(|one| how.today.check(&opened, one))?;
+    }
     let plan = match how.confirm {
         true => opened.registry.revoke(&request, now)?,
         false => opened.registry.plan(&request, now)?,
@@ -222,11 +237,23 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         ));
         None
     });
+    // It is done, and stopped what it stops; only now is there time to look at what runs instead.
+    let back = plan.roll_back.iter().filter(|one| how.confirm && one.to.is_some());
+    let (mut settled, mut wrong) = (Vec::new(), None);
+    for RolledBack { environment, name, reason, .. } in back {
+        match how.today.settle(&opened, environment, name, reason, ui) {
+            Ok(one) => settled.extend(one),
+            Err(problem) => wrong = Some(problem),
+        }
+    }
     let report = serde_json::json!({
         "command": "revoke", "verdict": if how.confirm { "revoked" } else { "planned" },
-        "plan": plan, "alerts": told,
+        "plan": plan, "alerts": told, "decided": settled,
     });
-    ui.result(&report, |out| show(out, &plan, how.confirm, ui.is_verbose()))?;
+    ui.result(&report, |out| {
+        show(out, &plan, how.confirm, ui.is_verbose())?;
+        settled.iter().try_for_each(|settled| settled.show(out))
+    })?;
     if !plan.blast_radius.complete {
         ui.note("there is more than was looked at: run it again once this is done");
     }
@@ -240,6 +267,13 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     }
     if !how.confirm {
         ui.note("nothing was changed: say --confirm to do it");
+    }
+    if let Some(problem) = wrong {
+        return Err(problem);
+    }
+    if settled.iter().any(Settled::is_undecided) {
+        ui.note("have what is undecided decided about where it lies: 'bulla admit'");
+        return Ok(Verdict::CouldNotTell);
     }
     Ok(Verdict::Yes)
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::models::details;
+use crate::going_back::{Settled, TodayArguments};
 use crate::problem::{Outcome, Problem, Verdict};
 use crate::registry::{RegistryArguments, To, who};
 use crate::ui::Ui;
@@ -101,6 +102,8 @@ fn sequence(decision: &[u8]) -> Result<Option<u64>, bulla::Fault> {
 }
 
 /// Go back to the last release that nothing is known against
+///
+/// With --policy, to the last one that it admits today: each is measured and decided about where it lies.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  bulla registry rollback fraud-eu -e production --reason drift --registry registry.toml"
@@ -117,37 +120,55 @@ pub(super) struct RollbackArguments {
     reason: String,
     #[command(flatten)]
     registry: RegistryArguments,
+    #[command(flatten)]
+    today: TodayArguments,
 }
 
 pub(super) fn rollback(arguments: &RollbackArguments, ui: &Ui) -> Outcome {
     let now = Timestamp::now();
     let opened = arguments.registry.open(To::Write, now)?;
     let (environment, name) = (&arguments.environment, &arguments.name);
+    let today = &arguments.today;
+    today.check(&opened, environment)?;
     let done = opened.registry.roll_back(environment, name, &arguments.reason, now)?;
+    let settled = match done.to {
+        Some(_) => today.settle(&opened, environment, name, &arguments.reason, ui),
+        None => Ok(None),
+    };
+    // It went back, whatever could be decided about that.
+    let (settled, wrong) = match settled {
+        Ok(settled) => (settled, None),
+        Err(problem) => (None, Some(problem)),
+    };
     let report = serde_json::json!({
         "command": "registry rollback", "verdict": if done.to.is_some() { "rolled back" } else { "stopped" },
-        "rolled_back": done,
+        "rolled_back": done, "decided": settled,
     });
-    ui.result(&report, |out| match done.to {
-        Some(entry) => {
-            writeln!(
+    ui.result(&report, |out| {
+        match done.to {
+            Some(entry) => writeln!(
                 out,
                 "rolled back: {} in {} to release {entry}",
                 Printable(name),
                 Printable(environment)
-            )
-        }
-        None => writeln!(
-            out,
-            "stopped: {} in {}; there is no earlier release that nothing is known against",
-            Printable(name),
-            Printable(environment)
-        ),
+            ),
+            None => writeln!(
+                out,
+                "stopped: {} in {}; there is no earlier release that nothing is known against",
+                Printable(name),
+                Printable(environment)
+            ),
+        }?;
+        settled.iter().try_for_each(|settled| settled.show(out))
     })?;
-    if done.to.is_some() {
+    if let Some(problem) = wrong {
+        return Err(problem);
+    }
+    let undecided = settled.as_ref().is_some_and(Settled::is_undecided);
+    if done.to.is_some() && (undecided || !today.is_asked()) {
         ui.note("have what runs now decided about by today's policy: 'bulla admit'");
     }
-    Ok(Verdict::Yes)
+    Ok(if undecided { Verdict::CouldNotTell } else { Verdict::Yes })
 }
 
 /// Take a model out of use for the time being, or put it back

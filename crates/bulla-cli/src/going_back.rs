@@ -116,8 +116,14 @@ impl TodayArguments {
                 policy: &gate.policy().name,
             };
             let running = opened.registry.memory(asked, now)?.running;
-            // Nothing runs any more, or somebody has released what is newer.
-            let Some(Running { model, rolled_back: true, .. }) = running else { break };
+            let (entry, model) = match running {
+                Some(Running { entry, model, rolled_back: true, .. }) => (entry, model),
+                Some(_) => {
+                    settled.undecided = Some("somebody has released something newer".to_owned());
+                    break;
+                }
+                None => break,
+            };
             match self.say(opened, &policy, &gate, name, model, now, &limits, ui)? {
                 Said::Admitted => {
                     settled.admitted = Some(shown(&model));
@@ -129,7 +135,8 @@ impl TodayArguments {
                 }
                 Said::Refused(reasons) => {
                     settled.refused.push(Refused { model: shown(&model), reasons });
-                    opened.registry.roll_back(environment, name, reason, Timestamp::now())?;
+                    let now = Timestamp::now();
+                    opened.registry.roll_back(environment, name, Some(entry), reason, now)?;
                 }
             }
         }

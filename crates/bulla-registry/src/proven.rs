@@ -73,6 +73,8 @@ pub struct Cause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Running {
+    /// Its release's entry in the log.
+    pub entry: u64,
     /// Which model.
     pub model: ModelDigests,
     /// Its release's sequence.
@@ -148,6 +150,7 @@ impl Registry {
                 approvals_since: approvals_since.map(|since| since.at),
                 sequence: sequence.map(|highest| highest.sequence),
                 running: running.map(|running| Running {
+                    entry: running.entry,
                     model: running.model,
                     sequence: running.sequence,
                     request: running.request,

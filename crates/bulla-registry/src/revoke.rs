@@ -115,14 +115,16 @@ impl Registry {
         Ok(())
     }
 
-    /// Rolls one deployment back to the newest earlier release that nothing is known against; what runs then, or none.
+    /// Rolls one deployment back to the newest earlier release that nothing is known against; what runs then, or none. `from`: only if that is
+    /// the release that runs, by its entry; somebody may have released another since it was looked at.
     ///
     /// # Errors
-    /// When nothing runs there, or the registry cannot be believed or written.
+    /// When nothing or something else runs there, or the registry cannot be believed or written.
     pub fn roll_back(
         &self,
         environment: &str,
         name: &str,
+        from: Option<u64>,
         reason: &str,
         now: Timestamp,
     ) -> Result<RolledBack, Fault> {
@@ -135,6 +137,12 @@ impl Registry {
                     "check the environment and the name",
                 )
             })?;
+            if from.is_some_and(|from| from != running.entry) {
+                return Err(self.fault(
+                    format!("{name} in {environment} is another release by now"),
+                    "nothing was written; look at what runs there now",
+                ));
+            }
             // As if the model that runs was withdrawn.
             let revoked = Revoked {
                 subject: Subject::model(crate::ModelRef::Manifest(running.model.manifest)),

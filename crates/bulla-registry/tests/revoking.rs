@@ -378,11 +378,26 @@ fn the_last_good_release(backend: Backend) {
 fn rolling_back_by_hand(backend: Backend) {
     let world = World::new(backend);
     let registry = world.create();
-    let nothing = registry.roll_back("production", "fraud", "slow", t(1));
+    let nothing = registry.roll_back("production", "fraud", None, "slow", t(1));
     assert!(fault(nothing).contains("nothing runs"));
     deploy(&registry, "one", 1, None, 10);
     deploy(&registry, "two", 2, None, 20);
-    let done = registry.roll_back("production", "fraud", "slow", t(30)).unwrap();
+    let running = |at| {
+        let (model, signature) = (model("a"), digest("s"));
+        let asked = Deployment {
+            environment: "production",
+            name: "fraud",
+            signature: Some(&signature),
+            model: Some(&model),
+            policy: "company-models",
+        };
+        registry.memory(asked, t(at)).unwrap().running.unwrap().entry
+    };
+    // Somebody was quicker: what runs by now is not what was looked at.
+    let other = registry.roll_back("production", "fraud", Some(running(30) + 1), "slow", t(30));
+    assert!(other.unwrap_err().to_string().contains("another release"));
+    let from = Some(running(30));
+    let done = registry.roll_back("production", "fraud", from, "slow", t(30)).unwrap();
     assert!(done.to.is_some());
     let running = |registry: &Registry| {
         let asked = Deployment {
@@ -395,7 +410,7 @@ fn rolling_back_by_hand(backend: Backend) {
         registry.memory(asked, t(40)).unwrap().running.map(|running| running.model)
     };
     assert_eq!(running(&registry), Some(model("one")));
-    let done = registry.roll_back("production", "fraud", "slow, too", t(31)).unwrap();
+    let done = registry.roll_back("production", "fraud", None, "slow, too", t(31)).unwrap();
     assert_eq!((done.to, running(&registry)), (None, None));
     assert_eq!(registry.audit(t(50), &mut |_| {}).unwrap().findings, []);
 }

@@ -130,7 +130,7 @@ pub(super) fn rollback(arguments: &RollbackArguments, ui: &Ui) -> Outcome {
     let (environment, name) = (&arguments.environment, &arguments.name);
     let today = &arguments.today;
     today.check(&opened, environment)?;
-    let done = opened.registry.roll_back(environment, name, &arguments.reason, now)?;
+    let done = opened.registry.roll_back(environment, name, None, &arguments.reason, now)?;
     let settled = match done.to {
         Some(_) => today.settle(&opened, environment, name, &arguments.reason, ui),
         None => Ok(None),

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::registry::Opened;
 
 /// One delivery takes no longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that wait, and are tried at one go.
 const AT_ONCE: u32 = 1000;
 /// The longest until it is tried again: some hours.
@@ -81,7 +82,7 @@ pub(crate) fn deliver(
             (why, Some(again(now, alert.attempts)))
         });
         told.delivered += usize::from(outcome.is_ok());
-        opened.registry.alert_tried(alert.id, outcome, now)?;
+        opened.registry.alert_tried(alert.id, outcome, Timestamp::now())?;
     }
     Ok(told)
 }
@@ -110,6 +111,7 @@ impl Destination {
             .post(url)
             .header("content-type", "application/json")
             .header(NUMBER, number.to_string())
+            .timeout(PATIENCE)
             .body(payload.to_owned());
         if let Some(secret) = &self.secret {
             let secret = crate::files::read_secret(&folder.join(secret), SECRET_BYTES)
@@ -133,7 +135,12 @@ impl Destination {
 
 /// A line more, on the disk before it is said.
 fn append(file: &Path, payload: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(file)?;
+    // A FIFO that nobody reads would hold everybody up.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(file)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     file.write_all(format!("{}\n", payload.trim_end()).as_bytes())?;
     file.sync_data()
 }

@@ -57,7 +57,8 @@ impl Recall for Remembered<'_> {
             model: seen.digests.as_ref(),
             policy: self.policy,
         };
-        let known = self.registry.memory(asked, self.now)?;
+        // Not when it was begun: a large model takes minutes, and others write meanwhile.
+        let known = self.registry.memory(asked, Timestamp::now())?;
         // What was rolled back to on purpose may run, though its sequence is lower than the highest; it, and nothing between.
         let on_purpose = known
             .running
@@ -70,7 +71,7 @@ impl Recall for Remembered<'_> {
             first_seen: known.first_seen,
             approvals_since: self.looked_at_again.max(known.approvals_since),
             sequence,
-            last_decision: known.last_decision,
+            last_decision: known.last_decision.map(|last| last.min(self.now)),
             policy: known.policy,
             revocations: known.revocation_document,
         })
@@ -146,7 +147,6 @@ pub(crate) fn record(
     request: &str,
     model: &Path,
     verdict: Option<&[u8]>,
-    now: Timestamp,
 ) -> Result<Answer, Problem> {
     let json = serde_json::to_vec(decision)
         .map_err(|_| Fault::Bug { what: "a decision cannot be written" })?;
@@ -179,7 +179,7 @@ pub(crate) fn record(
         evidence: decision.decided_by(),
     };
     let seen = sightings(decision, model);
-    Ok(opened.registry.record_decision(&seen, &new, now)?)
+    Ok(opened.registry.record_decision(&seen, &new, Timestamp::now())?)
 }
 
 /// What was seen of a model.
@@ -247,7 +247,11 @@ fn sighting(model: bulla::ModelDigests, one: &Sighting) -> Record {
             predicate_type: predicate_type.clone(),
             role: one.role.clone(),
             basis,
-            parents: one.parents.iter().map(|parent| ModelRef::Manifest(parent.manifest)).collect(),
+            parents: one
+                .parents
+                .iter()
+                .flat_map(|parent| [ModelRef::Manifest(parent.manifest), ModelRef::Oms(parent.oms)])
+                .collect(),
         }),
     }
 }

@@ -175,7 +175,7 @@ impl TodayArguments {
         if decision.digests != Some(model) {
             return Ok(Said::Undecided(format!("what lies at {} is not it", there.display())));
         }
-        record(opened, gate, &decision, &new_request()?, there, None, now)?;
+        record(opened, gate, &decision, &new_request()?, there, None)?;
         if decision.admitted {
             return Ok(Said::Admitted);
         }

@@ -227,7 +227,7 @@ impl Opened {
                         ModelRef::Manifest(digest) => ModelName::Manifest(*digest),
                         ModelRef::File(digest) => ModelName::File(*digest),
                     };
-                    list.model(name, one.revoked.descendants, reason);
+                    list.model(name, one.revoked.descendants, one.at, reason);
                 }
             }
         }

@@ -58,7 +58,7 @@ pub(crate) struct LineageEntry {
     /// Gates whose verdicts stand for an ancestor.
     #[serde(default)]
     verifiers: Vec<VerifierEntry>,
-    /// For which environment their verdicts have to be; any, if this is missing.
+    /// For which environment their verdicts have to be; for none, if this is missing: those of 'bulla admit' are for one.
     #[serde(default)]
     environment: Option<String>,
     /// How old their verdicts may be.

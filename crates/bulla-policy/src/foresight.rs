@@ -347,6 +347,11 @@ impl<'a> Look<'a> {
             let hint = "add the next key, so that both count for a while";
             self.warning(&at, "ends-soon", message, hint);
         }
+        if self.policy.rotations.contains_key(&record.authority) && record.valid.1.is_none() {
+            let message = format!("{what} has no end, and its authority's keys are replaced");
+            let hint = "say until when it counts: valid: { from: DAY, until: DAY }; 'bulla key rotate' does";
+            self.error(&at, "no-end", message, hint);
+        }
         if let Some((every, _)) = self.policy.rotations.get(&record.authority)
             && let (Some(from), Some(until)) = record.valid
             && until.duration_since(from) > *every

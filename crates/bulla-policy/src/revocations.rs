@@ -104,6 +104,10 @@ struct ModelEntry {
     /// Whether what was made from it is withdrawn, too.
     #[serde(default)]
     descendants: bool,
+    /// When that was found out: verdicts about its descendants from before do not count. When the document was issued, if this is missing.
+    #[serde(default)]
+    #[schemars(regex(pattern = TIME))]
+    withdrawn: Option<String>,
     /// Why, in words.
     reason: String,
 }
@@ -134,6 +138,8 @@ pub struct RevocationList {
     pub digest: Option<Digest>,
     /// Keys, authorities and identities.
     pub signers: Revocations,
+    /// When the last model was withdrawn with what was made from it: a verdict from before does not know of it.
+    pub descendants_since: Option<Timestamp>,
     /// Models and files, by what names them.
     pub models: BTreeMap<ModelName, RevokedModel>,
 }
@@ -189,26 +195,44 @@ impl RevocationList {
             self.signers.authority(sha256(&digest)?, Revoked { since: at(&since)?, reason });
         }
         for entry in entries.identities {
+            let provider = entry.identity_provider.as_deref();
+            let identity = RevokedIdentity::name(&entry.identity, provider)?;
             let (from, until) = (at(&entry.from)?, at(&entry.until)?);
             if from.zip(until).is_some_and(|(from, until)| until <= from) {
                 return Err(format!("{}: until is not after from", entry.identity));
             }
             self.signers.identity(RevokedIdentity {
-                identity: entry.identity,
+                identity,
                 provider: entry.identity_provider,
                 from,
                 until,
                 reason: entry.reason,
             });
         }
-        for ModelEntry { digest, descendants, reason } in entries.models {
-            self.model(ModelName::parse(&digest)?, descendants, reason);
+        for ModelEntry { digest, descendants, withdrawn, reason } in entries.models {
+            let name = ModelName::parse(&digest)?;
+            // Of what a model was made from its digests are known, and not those of its files.
+            if descendants && matches!(name, ModelName::File(_)) {
+                return Err(format!(
+                    "{digest}: descendants are found by the models that they were made from: name those that have this file, each by oms: or oms-manifest-v1:"
+                ));
+            }
+            self.model(name, descendants, at(&withdrawn)?.unwrap_or(self.issued), reason);
         }
         Ok(())
     }
 
     /// Withdraws a model, or every model with a file.
-    pub fn model(&mut self, name: ModelName, descendants: bool, reason: impl Into<String>) {
+    pub fn model(
+        &mut self,
+        name: ModelName,
+        descendants: bool,
+        withdrawn: Timestamp,
+        reason: impl Into<String>,
+    ) {
+        if descendants {
+            self.descendants_since = self.descendants_since.max(Some(withdrawn));
+        }
         let revoked = RevokedModel { descendants, reason: reason.into() };
         self.models.entry(name).or_insert(revoked).descendants |= descendants;
     }
@@ -217,7 +241,8 @@ impl RevocationList {
     pub fn unite(&mut self, other: &Self) {
         self.signers.unite(&other.signers);
         for (name, revoked) in &other.models {
-            self.model(*name, revoked.descendants, &revoked.reason);
+            let since = other.descendants_since.unwrap_or_default();
+            self.model(*name, revoked.descendants, since, &revoked.reason);
         }
     }
 }

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bulla::jiff::Timestamp;
 use bulla::{Digest, Fault, ModelDigests};
+use bulla_log::Head;
 use serde::Serialize;
 
 use crate::database::{Bind, Row, Tx, binds, int, micros};
-use crate::event::{Basis, Entry, Event, Revoked};
+use crate::event::{Basis, Entry, Event, Released, Revoked};
+use crate::log;
 use crate::project::keys;
 use crate::proven::{Revocation, revocations};
 use crate::registry::Registry;
@@ -165,7 +167,8 @@ impl Registry {
                 reason: String::new(),
                 by: String::new(),
             };
-            blast_radius(&mut reading.tx, &mut reading.state, &revoked, now).await
+            let head = reading.signed.head;
+            blast_radius(&mut reading.tx, &mut reading.state, head, &revoked, now).await
         })
     }
 }
@@ -174,6 +177,7 @@ impl Registry {
 pub(crate) async fn blast_radius(
     tx: &mut Tx,
     state: &mut StateMap,
+    head: Head,
     revoked: &Revoked,
     now: Timestamp,
 ) -> Result<BlastRadius, Fault> {
@@ -185,7 +189,7 @@ pub(crate) async fn blast_radius(
         search.descendants(tx).await?;
     }
     search.decisions(tx).await?;
-    search.releases(tx, state).await?;
+    search.releases(tx, state, head).await?;
     Ok(search.found())
 }
 
@@ -346,15 +350,16 @@ impl<'a> Search<'a> {
             let falls = falls(self.revoked, basis, trusted, self.now)?;
             return Some(if falls { Effect::Falls } else { Effect::Stays });
         }
-        if trusted.is_some() {
-            return Some(Effect::Stays);
-        }
         // A certificate counts for a while; without a time nothing says that it counted. And what stayed for its time does not any more.
         let certified = !basis.certificates.is_empty();
         let other = self.known.iter().any(|known| {
             touches(&known.revoked.subject, basis)
-                && falls(&known.revoked, basis, None, self.now) == Some(true)
+                && falls(&known.revoked, basis, trusted, self.now) == Some(true)
         });
+        if trusted.is_some() {
+            // By a later time than before: it may be after what was withdrawn.
+            return Some(if other { Effect::Falls } else { Effect::Stays });
+        }
         Some(if certified || other { Effect::Falls } else { Effect::LosesItsTime })
     }
 
@@ -464,7 +469,12 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    async fn releases(&mut self, tx: &mut Tx, state: &mut StateMap) -> Result<(), Fault> {
+    async fn releases(
+        &mut self,
+        tx: &mut Tx,
+        state: &mut StateMap,
+        head: Head,
+    ) -> Result<(), Fault> {
         let select = "SELECT r.model, r.idx, r.environment, r.name, r.sequence, d.withdrawn_at \
                       FROM releases r LEFT JOIN decisions d ON d.request = r.request AND d.model = r.model \
                       WHERE r.state = 'running' AND r.model";
@@ -492,7 +502,7 @@ impl<'a> Search<'a> {
             }
         }
         for release in releases.iter_mut().filter(|release| release.falls) {
-            release.last_good = self.last_good(tx, state, release, &falling).await?;
+            release.last_good = self.last_good(tx, state, head, release, &falling).await?;
         }
         self.releases = releases;
         Ok(())
@@ -524,6 +534,7 @@ impl<'a> Search<'a> {
         &self,
         tx: &mut Tx,
         state: &mut StateMap,
+        head: Head,
         release: &AffectedRelease,
         falling: &BTreeSet<Digest>,
     ) -> Result<Option<LastGood>, Fault> {
@@ -544,12 +555,19 @@ impl<'a> Search<'a> {
             {
                 continue;
             }
-            return Ok(Some(LastGood {
-                entry: row.number(0)?,
-                sequence: optional_number(&row, 1)?,
-                model,
-                request,
-            }));
+            let (entry, sequence) = (row.number(0)?, optional_number(&row, 1)?);
+            // What runs by this is proven from then on: so it has to be what was released.
+            let body = log::entry(tx, entry, head).await?;
+            let released = Entry::decode(&body).map_err(|e| row.damaged(&e))?.event;
+            let (environment, name) = (environment.to_owned(), name.to_owned());
+            let expected =
+                Released { environment, name, sequence, model, request: request.clone() };
+            if released != Event::Released(expected) {
+                return Err(
+                    row.damaged("the release that it would go back to is not that in its log")
+                );
+            }
+            return Ok(Some(LastGood { entry, sequence, model, request }));
         }
         Ok(None)
     }

@@ -256,7 +256,8 @@ impl Registry {
             return Ok(None);
         };
         let then = &answer.decided;
-        let same = then.model == asked.model
+        // What is no model any more may be the one that it was: unsigned by now, for one.
+        let same = (asked.model.is_none() || then.model == asked.model)
             && then.environment == asked.environment
             && then.name == asked.name;
         if same {
@@ -355,7 +356,10 @@ impl Registry {
             Record::Model(sighting) => return self.sighting(work, sighting, now).await,
             Record::Signature(seen) => {
                 let binds = binds![&seen.signature, &seen.model.manifest];
-                if self.is_there(work, EVIDENCE, binds).await? {
+                // Proven, and not by a row alone: whoever writes one before would hide it from what is looked for when its key is withdrawn.
+                let first: Option<values::At> =
+                    work.get(&keys::first_seen(&seen.signature)).await?;
+                if first.is_some() && self.is_there(work, EVIDENCE, binds).await? {
                     return Ok(None);
                 }
                 Event::SignatureSeen(seen.clone())
@@ -598,15 +602,20 @@ impl Registry {
             work.get(&keys::standing(&model.manifest, environment)).await?;
         let sql = "SELECT 1 FROM decisions WHERE request = $1";
         let decided = work.row(sql, binds![request.as_str()]).await?.is_some();
+        let revoked = self.revoked(work).await?;
         let why = match (quarantine, standing) {
             (Some(quarantine), _) => format!("it is in quarantine: {}", quarantine.reason()),
             (None, Some(standing)) if !standing.decided.admitted => "it was refused since".into(),
+            // Each revocation has withdrawn what its search found, and that search goes over tables that are not proven.
+            (None, Some(standing)) if standing.revocations != revoked => {
+                "something was withdrawn since it was admitted".to_owned()
+            }
             (None, None) if decided => "its admission was withdrawn".to_owned(),
             _ => return Ok(()),
         };
         Err(self.fault(
             format!("{name} in {environment} may not run: {why}"),
-            "have it decided about anew",
+            "have it decided about anew, by a request of its own",
         ))
     }
 

@@ -71,7 +71,8 @@ impl Registry {
     /// When the registry cannot be believed or read, or the request has texts that it does not take.
     pub fn plan(&self, request: &RevocationRequest, now: Timestamp) -> Result<Plan, Fault> {
         self.read(now, async |reading| {
-            plan(&mut reading.tx, &mut reading.state, request, now, self.place()).await
+            let head = reading.signed.head;
+            plan(&mut reading.tx, &mut reading.state, head, request, now, self.place()).await
         })
     }
 
@@ -81,15 +82,16 @@ impl Registry {
     /// # Errors
     /// As [`plan`](Self::plan), and when it could not be written: then nothing was.
     pub fn revoke(&self, request: &RevocationRequest, now: Timestamp) -> Result<Plan, Fault> {
-        self.write(now, async |work, _| {
-            let plan = plan(&mut work.tx, &mut work.state, request, now, self.place()).await?;
+        self.write(now, async |work, head| {
+            let (head, place) = (head.head, self.place());
+            let plan = plan(&mut work.tx, &mut work.state, head, request, now, place).await?;
             self.carry_out(work, &plan, now).await?;
             Ok(plan)
         })
     }
 
     async fn carry_out(&self, work: &mut Work, plan: &Plan, now: Timestamp) -> Result<(), Fault> {
-        let Revoked { reason, by, .. } = &plan.revoked;
+        let (reason, by) = (withdrawn(&plan.revoked), &plan.revoked.by);
         self.event(work, Event::Revoked(plan.revoked.clone()), now).await?;
         for model in &plan.quarantine {
             let put = Quarantined { model: *model, reason: reason.clone(), by: by.clone() };
@@ -128,7 +130,7 @@ impl Registry {
         reason: &str,
         now: Timestamp,
     ) -> Result<RolledBack, Fault> {
-        self.write(now, async |work, _| {
+        self.write(now, async |work, head| {
             let key = keys::running(environment, name);
             let running: Option<crate::project::values::Running> = work.get(&key).await?;
             let running = running.ok_or_else(|| {
@@ -151,7 +153,8 @@ impl Registry {
                 reason: reason.to_owned(),
                 by: String::new(),
             };
-            let found = blast_radius(&mut work.tx, &mut work.state, &revoked, now).await?;
+            let found =
+                blast_radius(&mut work.tx, &mut work.state, head.head, &revoked, now).await?;
             let release = found.releases.iter().find(|release| release.entry == running.entry);
             let to = release.and_then(|release| release.last_good.as_ref()).map(|good| good.entry);
             let rolled_back = RolledBack {
@@ -170,6 +173,7 @@ impl Registry {
 async fn plan(
     tx: &mut crate::database::Tx,
     state: &mut StateMap,
+    head: bulla_log::Head,
     request: &RevocationRequest,
     now: Timestamp,
     place: &str,
@@ -189,7 +193,7 @@ async fn plan(
             hint: "nothing was written; correct the times",
         });
     }
-    let found = blast_radius(tx, state, revoked, now).await?;
+    let found = blast_radius(tx, state, head, revoked, now).await?;
     let mut plan = Plan {
         revoked: revoked.clone(),
         blast_radius: found,
@@ -205,7 +209,7 @@ async fn plan(
         if affected.falls {
             let known = state.get(tx, &keys::quarantine(&model.manifest)).await?;
             let known: Option<values::Quarantine> = read(place, known)?;
-            let there = known.is_some_and(|known| known.is_for(&revoked.reason, &revoked.by));
+            let there = known.is_some_and(|known| known.is_for(&withdrawn(revoked), &revoked.by));
             if request.quarantine && !there {
                 plan.quarantine.push(model.manifest);
             }
@@ -213,8 +217,7 @@ async fn plan(
         }
         let signed = affected.rests.iter().find(|rest| rest.role == "signer");
         if let Some(rest) = signed.filter(|rest| request.resign && rest.effect != Effect::Falls) {
-            let reason = format!("{} was withdrawn: {}", revoked.subject, revoked.reason);
-            let reason = reason.chars().take(1000).collect();
+            let reason = withdrawn(revoked);
             plan.resign.push(ResignQueued { model, key: rest.key, reason });
         }
     }
@@ -236,6 +239,12 @@ async fn plan(
         payload: payload.clone(),
     }));
     Ok(plan)
+}
+
+/// Why something follows from a revocation: of which it says what was withdrawn, for two may be told in the same words.
+fn withdrawn(revoked: &Revoked) -> String {
+    let reason = format!("{} was withdrawn: {}", revoked.subject, revoked.reason);
+    reason.chars().take(1000).collect()
 }
 
 /// What people are told, as JSON.

@@ -134,7 +134,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> crate::problem::Outcome {
             None => new_request()?,
         };
         let verdict = sealed.as_deref();
-        let answer = record(opened, &gate, &decision, &request, model, verdict, now)?;
+        let answer = record(opened, &gate, &decision, &request, model, verdict)?;
         if answer.repeated {
             let verdict = signer.as_ref().map(|(path, _)| *path);
             return repeated(&answer, &decision, model, verdict, ui);

@@ -176,8 +176,11 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     let (subject, since) = match &arguments.what {
         What::Key(one) => (Subject::key(key(&one.key)?), one.since.since),
         What::Identity(one) => {
+            let provider = one.identity_provider.as_deref();
+            let identity = bulla::RevokedIdentity::name(&one.identity, provider)
+                .map_err(|why| Problem::usage(why, "it would withdraw nobody"))?;
             let subject = Subject::Identity {
-                identity: one.identity.clone(),
+                identity,
                 provider: one.identity_provider.clone(),
                 until: one.until,
             };

@@ -118,7 +118,16 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         let hint = || "look at it and remove it, or write to another file".to_owned();
         crate::files::may_replace(output, limits.bundle_bytes, "a policy", ours, hint)?;
     }
-    bulla::store(output, rotated.text.as_bytes(), Access::Public, Existing::Replace)?;
+    if rotated.both_until <= now {
+        return Err(Problem::usage(
+            format!(
+                "both keys would count until {}, which is over: nothing that the old one signed would",
+                rotated.both_until
+            ),
+            "give a longer --overlap, or a later --from",
+        ));
+    }
+    // First, for it can be done again: a policy that is rotated, and a registry that does not know, would leave models behind.
     let queued = match &opened {
         Some(opened) => {
             let new = Comes { key: &key, id: &id, from };
@@ -126,6 +135,7 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
         }
         None => None,
     };
+    bulla::store(output, rotated.text.as_bytes(), Access::Public, Existing::Replace)?;
     let report = Report {
         command: "key rotate",
         verdict: "rotated",

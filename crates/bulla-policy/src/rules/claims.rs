@@ -105,7 +105,16 @@ pub(crate) fn release(facts: &Facts<'_>) -> Option<Finding> {
 /// or the first sight of the signature, whichever is earliest (rule 8 of the security design).
 pub(crate) fn age(facts: &Facts<'_>) -> Option<Finding> {
     let days = facts.environment.entry.max_signature_age_days?;
-    let signature = facts.signature.as_ref()?;
+    let Some(signature) = facts.signature.as_ref() else {
+        return facts.unsigned.map(|_| {
+            Finding::not_met(
+                "max-signature-age",
+                "it is unsigned",
+                format!("a signature of at most {days} days"),
+                "sign the model",
+            )
+        });
+    };
     let certificate = match &signature.signed_by {
         SignedBy::Certificate(signer) => Some(signer.valid_from),
         SignedBy::Identity(signer) => Some(signer.valid_from),
@@ -328,6 +337,8 @@ fn licenses_in(value: &Value, found: &mut BTreeSet<String>, depth: usize) {
                         let named = value.get("id").or(value.get("name")).and_then(Value::as_str);
                         found.extend(named.map(str::to_owned));
                     }
+                    // What made the document is not in the model.
+                    ("tools", None) => {}
                     _ => licenses_in(value, found, depth + 1),
                 }
             }

@@ -133,7 +133,7 @@ pub(crate) fn expected_digest(facts: &Facts<'_>) -> Option<Finding> {
 /// Neither it, nor a file of it, nor what it was made from was withdrawn.
 pub(crate) fn withdrawn(facts: &Facts<'_>) -> Option<Finding> {
     let list = &facts.gate.revocations.models;
-    let mut wrong = Vec::new();
+    let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
     let mut look = |what: &str, digests: bulla::ModelDigests, is_self: bool| {
         for name in [ModelName::Oms(digests.oms), ModelName::Manifest(digests.manifest)] {
             if let Some(revoked) = list.get(&name).filter(|r| is_self || r.descendants) {
@@ -148,12 +148,23 @@ pub(crate) fn withdrawn(facts: &Facts<'_>) -> Option<Finding> {
         if let Some(digests) = hop.digests {
             look(&format!("{}, from which it was made,", hop.name), digests, false);
         }
+        // What is behind a verdict is not looked at: it may be what was withdrawn.
+        if let (Some(at), Some(since)) =
+            (hop.stood_for_since, facts.gate.revocations.descendants_since)
+            && at < since
+        {
+            unknown.push(format!(
+                "{} is known by a verdict of {at}, before a model was withdrawn with what was made from it ({since})",
+                hop.name
+            ));
+        }
     }
     for (path, digest) in &facts.file_digests {
         if let Some(revoked) = list.get(&ModelName::File(*digest)) {
             wrong.push(format!("its file {path} was revoked: {}", revoked.reason));
         }
     }
+    wrong.extend(unknown);
     wrong.dedup();
     facts.digests()?;
     Some(match wrong.is_empty() {

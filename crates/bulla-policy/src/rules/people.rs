@@ -18,8 +18,19 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// As many people agree to the model as the authority asks for that signed it.
 pub(crate) fn approvals(facts: &Facts<'_>) -> Option<Finding> {
-    let signature = facts.signature.as_ref()?;
     let accepted = &facts.environment.entry.accepted_authorities;
+    let Some(signature) = facts.signature.as_ref() else {
+        // Who takes the signature away does not take away who has to agree.
+        let asks = accepted.iter().any(|id| facts.gate.policy.approvals.contains_key(id));
+        return facts.unsigned.filter(|_| asks).map(|_| {
+            Finding::not_met(
+                "approvals",
+                "it is unsigned, and whom to ask is told by who signed it",
+                "a signature, and approvals as its authority asks for them",
+                "sign the model, and have it approved",
+            )
+        });
+    };
     let accepted = accepted.iter().filter(|id| signature.parties.contains(id.as_str()));
     let policy = &facts.gate.policy;
     let mut best: Option<Finding> = None;
@@ -176,6 +187,10 @@ pub(crate) fn waive(facts: &Facts<'_>, findings: &mut [Finding]) {
         let Predicate::Exception(exception) = &stated.claim.value().statement.predicate else {
             continue;
         };
+        // As approvals: who waived it before had not looked at why it was in quarantine.
+        if facts.memory.approvals_since.is_some_and(|since| exception.issued < since) {
+            continue;
+        }
         let valid_for = rule.valid_for.map(|span| span.0);
         let window = Window { issued: exception.issued, expires: exception.expires, valid_for };
         let who = counts(facts, signature, &rule.from, stated, &exception.applies_to, &window);

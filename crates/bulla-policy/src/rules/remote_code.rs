@@ -19,7 +19,7 @@ const CONFIGURATION_BYTES: u64 = 16 << 20;
 /// Members of a configuration: lists of words in it have hundreds of thousands.
 const CONFIGURATION_KEYS: usize = 2_000_000;
 /// Endings of what is code, whatever asks for it.
-const CODE: [&str; 6] = ["py", "pyc", "pyd", "so", "dll", "dylib"];
+const CODE: [&str; 8] = ["py", "pyc", "pyo", "pyw", "pyd", "so", "dll", "dylib"];
 /// Members that ask for code if they are there, and neither empty nor `false`.
 const MEMBERS: [&str; 7] = [
     "auto_map",
@@ -33,6 +33,8 @@ const MEMBERS: [&str; 7] = [
 ];
 /// Libraries whose classes a diffusers pipeline may be put together from.
 const OF_PIPELINES: [&str; 4] = ["diffusers", "transformers", "stable_diffusion", "onnxruntime"];
+/// Where the steps of sentence-transformers come from.
+const OF_STEPS: &str = "sentence_transformers.";
 /// Libraries that PEFT may take the class of a base model from.
 const OF_BASE_MODELS: [&str; 3] = ["transformers.models.", "diffusers.models.", "timm.models."];
 
@@ -54,7 +56,7 @@ pub(crate) fn remote_code(facts: &Facts<'_>) -> Result<Option<Finding>, Fault> {
     let mut wrong = Vec::new();
     for (path, file) in &model.manifest().files {
         let ending = format(path.as_str());
-        if CODE.contains(&ending.as_str()) {
+        if CODE.contains(&ending.as_str()) || is_versioned(path) {
             wrong.push(format!("{path}: it is code"));
             continue;
         }
@@ -85,6 +87,13 @@ pub(crate) fn remote_code(facts: &Facts<'_>) -> Result<Option<Finding>, Fault> {
             "use a model of an architecture that the loader has itself, or have the code reviewed and an exception given",
         ),
     }))
+}
+
+/// A shared library with its version: `lib.so.1`.
+fn is_versioned(path: &ModelPath) -> bool {
+    let name = path.as_str().rsplit('/').next().unwrap_or_default().to_lowercase();
+    let version = name.split_once(".so.").map(|(_, version)| version);
+    version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
 /// Words and names of tensors: these are large, and no loader takes them for a configuration.
@@ -128,7 +137,7 @@ impl Kind {
         };
         let name = path.as_str().rsplit('/').next().unwrap_or_default().to_lowercase();
         let own = match name.as_str() {
-            "model_index.json" => of_pipeline(&value),
+            "model_index.json" | "modular_model_index.json" => of_pipeline(&value),
             "modules.json" => of_modules(&value),
             _ => None,
         };
@@ -155,7 +164,7 @@ fn of_pipeline(value: &Value) -> Option<String> {
 fn of_modules(value: &Value) -> Option<String> {
     value.as_array()?.iter().find_map(|step| {
         let class = step.get("type").and_then(Value::as_str).unwrap_or_default();
-        (!class.starts_with("sentence_transformers.")).then(|| format!("a step of it is {class:?}"))
+        (!class.starts_with(OF_STEPS)).then(|| format!("a step of it is {class:?}"))
     })
 }
 
@@ -181,6 +190,13 @@ fn is_class(text: &str) -> bool {
     text.contains('.') && text.split('.').all(word)
 }
 
+/// Whether a setting may name a kernel, under whichever of its names: transformers keeps some with `_internal` for itself, and read them from
+/// configurations all the same.
+fn is_implementation(name: &str) -> bool {
+    let name = name.strip_suffix("_internal").unwrap_or(name);
+    name.ends_with("attn_implementation") || name.ends_with("experts_implementation")
+}
+
 /// What a member asks for.
 fn asks(name: &str, value: &Value) -> Option<String> {
     let is_nothing = match value {
@@ -197,6 +213,21 @@ fn asks(name: &str, value: &Value) -> Option<String> {
             Some(format!("target is {class:?}, which a loader would import"))
         }
         ("target", _) => None,
+        // Lightning's.
+        ("class_path", Value::String(class)) => {
+            Some(format!("class_path is {class:?}, which a loader would import"))
+        }
+        // sentence-transformers: what a layer is made of, and what a router leads to, by full names.
+        ("activation_function", Value::String(class))
+            if is_class(class) && !class.starts_with("torch.nn.") =>
+        {
+            Some(format!("activation_function is {class:?}, which a loader would import"))
+        }
+        ("types", Value::Object(types)) => {
+            let mut classes = types.values().filter_map(Value::as_str);
+            let other = |class: &&str| is_class(class) && !class.starts_with(OF_STEPS);
+            classes.find(other).map(|class| format!("a step of it is {class:?}"))
+        }
         ("parent_library", Value::String(library))
             if OF_BASE_MODELS.iter().any(|known| library.starts_with(known)) =>
         {
@@ -204,9 +235,7 @@ fn asks(name: &str, value: &Value) -> Option<String> {
         }
         ("parent_library", library) => Some(format!("its base model is of the library {library}")),
         // A kernel of the Hub, by its repository.
-        ("attn_implementation" | "_attn_implementation" | "experts_implementation", one)
-            if one.to_string().contains('/') =>
-        {
+        (name, one) if is_implementation(name) && one.to_string().contains('/') => {
             Some(format!("{name} is code from elsewhere: {one}"))
         }
         _ => MEMBERS.contains(&name).then(|| format!("{name} asks for code")),

@@ -182,13 +182,22 @@ fn quarantine() {
 fn an_unsigned_model_where_none_is_asked_for() {
     let world = World::new().with(
         "  staging:\n    accepted_authorities: [production, development]\n",
-        "  staging:\n    require_signature: false\n    accepted_authorities: [production]\n    remote_code: allow\n    formats: [safetensors, json]\n",
+        "  staging:\n    require_signature: false\n    accepted_authorities: [development]\n    remote_code: allow\n    formats: [safetensors, json]\n",
     );
     std::fs::remove_file(world.model().join("model.sig")).unwrap();
     let decision = world.decide_for("staging", "x").unwrap();
     assert!(decision.admitted, "{:#?}", decision.findings);
     world.write("model.pkl", b"x");
     assert_eq!(codes(&world.decide_for("staging", "x").unwrap()), ["formats"]);
+    // Where people have to agree to what an authority signs, taking its signature away does not do without them.
+    let asks = World::new().with(
+        "  staging:\n    accepted_authorities: [production, development]\n",
+        "  staging:\n    require_signature: false\n    accepted_authorities: [production]\n    remote_code: allow\n    max_signature_age_days: 30\n",
+    );
+    std::fs::remove_file(asks.model().join("model.sig")).unwrap();
+    let found = asks.decide_for("staging", "x").unwrap();
+    let found: BTreeSet<&str> = codes(&found).into_iter().collect();
+    assert_eq!(found, ["approvals", "max-signature-age"].into());
     // A signature that does not hold is none that is missing.
     world.sign("stranger");
     assert!(codes(&world.decide_for("staging", "x").unwrap()).contains(&"signature"));

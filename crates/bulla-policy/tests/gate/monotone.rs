@@ -221,7 +221,12 @@ fn another_revocation() {
             }
             None => {
                 let digests = stage.world.digests();
-                revoked.model(ModelName::Manifest(digests.manifest), false, "poisoned");
+                revoked.model(
+                    ModelName::Manifest(digests.manifest),
+                    false,
+                    bulla::jiff::Timestamp::UNIX_EPOCH,
+                    "poisoned",
+                );
             }
         }
     });

@@ -22,6 +22,9 @@ use crate::statement::oms::{Dialect, OmsClaim};
 use crate::store::{Links, read_found};
 use crate::verify::Authenticated;
 
+/// Lines of one file that are told to have no effect.
+const BROKEN_TOLD: usize = 10;
+
 /// A place where something is known of a model.
 #[derive(Debug, Default)]
 pub struct Held {
@@ -232,7 +235,13 @@ impl Evidence {
                     }
                     file => file?,
                 };
-                passed_over.extend(file.broken.iter().map(|(line, reason)| told(*line, reason)));
+                let broken = file.broken.iter().map(|(line, reason)| told(*line, reason));
+                passed_over.extend(broken.take(BROKEN_TOLD));
+                if let Some(more) = file.broken.len().checked_sub(BROKEN_TOLD + 1) {
+                    let more = more + 1;
+                    passed_over
+                        .push(format!("{more} more lines of the claims of {place} have no effect"));
+                }
                 read += file.size;
                 // Each costs a look at it by every party.
                 lines += file.bundles.len();

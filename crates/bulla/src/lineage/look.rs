@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::evidence::{Held, Signature};
 use super::rules::Level;
 use super::walk::{GET_IT, Walk, Wanted, list};
@@ -22,6 +24,7 @@ pub(super) struct StandIn {
     pub(super) signers: Vec<String>,
     pub(super) verifier: String,
     pub(super) level: Level,
+    pub(super) at: Timestamp,
 }
 
 impl Walk<'_> {
@@ -165,10 +168,13 @@ impl Walk<'_> {
         let in_time =
             self.now < end && verdict.time_verified.duration_since(self.now) <= CLOCK_SKEW;
         let level = verdict.verified_levels.iter().filter_map(|level| Level::of(level)).max();
+        // One that reaches no level says nothing of a chain: nobody asked for one.
+        let level = level.filter(|level| *level > Level::default())?;
         (in_time && verdict.verification_result == VerificationResult::Passed).then(|| StandIn {
             signers: stated.parties.iter().cloned().collect(),
             verifier: verdict.verifier.id.clone(),
-            level: level.unwrap_or_default(),
+            level,
+            at: verdict.time_verified,
         })
     }
 

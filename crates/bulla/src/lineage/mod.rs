@@ -149,6 +149,9 @@ pub struct Hop {
     pub signed_by: Vec<String>,
     /// How it is known.
     pub standing: Standing,
+    /// When the verdict was made that stands in for what is behind it: what was found out since it does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stood_for_since: Option<Timestamp>,
     /// Whether it stands, and all that it needs.
     pub stands: bool,
     /// The SLSA build level that it reaches.

@@ -76,6 +76,7 @@ impl Hop {
             digests,
             signed_by: Vec::new(),
             standing: Standing::Unverified,
+            stood_for_since: None,
             stands: false,
             level: None,
             next_level: None,
@@ -631,7 +632,8 @@ impl<'a> Walk<'a> {
         let best = holding.map(|account| account.level).max();
         match (best, verdict) {
             (None, Some(verdict)) => {
-                let StandIn { signers, verifier, level } = verdict;
+                let StandIn { signers, verifier, level, at } = verdict;
+                hop.stood_for_since = Some(*at);
                 if !has_copy {
                     hop.standing = Standing::StoodFor;
                     hop.signed_by.clone_from(signers);

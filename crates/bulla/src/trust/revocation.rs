@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::ca::TrustedPath;
 use super::certificate::SignerName;
+use super::identity::IdentityRule;
 use super::sigstore::Vouched;
 use crate::digest::Digest;
 use crate::error::Reason;
@@ -154,9 +155,29 @@ fn add(list: &mut BTreeMap<Digest, Revoked>, fingerprint: Digest, revoked: Revok
 }
 
 impl RevokedIdentity {
+    /// A name as it is compared: what is withdrawn may be written as it is shown (`email:a@b`) or without its kind.
+    ///
+    /// # Errors
+    /// In words, when no signer could have that name: it would withdraw nobody.
+    pub fn name(text: &str, provider: Option<&str>) -> Result<String, String> {
+        let expected = "expected an e-mail address, a URI or a DNS name, as in the certificate";
+        let name =
+            SignerName::parse(text).map_err(|_| format!("{text:?} is no name: {expected}"))?;
+        if name.as_str().contains('*') {
+            return Err(format!("{text:?} is a pattern: {expected}; withdraw each name"));
+        }
+        if let Some(provider) = provider {
+            IdentityRule::new(name.as_str(), provider).map_err(|fault| fault.to_string())?;
+        }
+        Ok(name.as_str().to_owned())
+    }
+
     fn is_of(&self, rests: &Rests<'_>) -> bool {
         // Domains are written in any case: here it is better to match too much.
-        let named = |name: &SignerName| name.as_str().eq_ignore_ascii_case(&self.identity);
+        let kinds = ["email:", "URI:", "DNS:"];
+        let own = kinds.iter().find_map(|kind| self.identity.strip_prefix(kind));
+        let own = own.unwrap_or(&self.identity).trim();
+        let named = |name: &SignerName| name.as_str().eq_ignore_ascii_case(own);
         let provided = self.provider.as_deref().is_none_or(|p| rests.provider == Some(p));
         provided && rests.names.iter().any(named)
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::models::details;
 use crate::arguments::WorkArguments;
 use crate::commands::lineage::ChainFlags;
-use crate::deciding::{Asked, Remembered, alone, decide_by, sightings};
+use crate::deciding::{Asked, Remembered, alone, decide_by, new_request, record, sightings};
 use crate::files;
 use crate::policies::PolicyArguments;
 use crate::problem::{Outcome, Problem, Verdict};
@@ -157,7 +157,7 @@ impl Desk<'_> {
 
     /// What waits, one after the other.
     fn queue(&self) -> Result<Vec<Done>, Problem> {
-        let worker = format!("{}-{}", std::process::id(), crate::deciding::new_request()?);
+        let worker = format!("{}-{}", std::process::id(), new_request()?);
         let (mut all, mut in_hand) = (Vec::new(), Vec::new());
         let ended = self.work_off(&worker, &mut all, &mut in_hand);
         // However it ended: what nothing became of is anybody's. Not before, or it would be taken again at once.
@@ -174,7 +174,8 @@ impl Desk<'_> {
         in_hand: &mut Vec<u64>,
     ) -> Result<(), Problem> {
         let registry = &self.opened.registry;
-        while all.len() < self.arguments.limit {
+        // What failed takes nobody's turn.
+        while all.iter().filter(|one| !one.failed).count() < self.arguments.limit {
             let today = self.today()?;
             let Some(task) = registry.claim_resign(worker, LEASE, today.now)? else { break };
             in_hand.push(task.id);
@@ -232,7 +233,10 @@ impl Desk<'_> {
     fn out_of_quarantine(&self, place: &Path) -> Result<Done, Problem> {
         let today = self.today()?;
         let source = LocalModel::open(place)?;
-        let recipe = Recipe::default();
+        // As it is signed there by somebody who may, else as it is signed if nothing else is said.
+        let environment = &self.arguments.policy.environment;
+        let signed = today.gate.vouched(environment, &alone(place)?, today.now, self.limits);
+        let recipe = signed.map_or_else(|_| Recipe::default(), |(_, recipe)| recipe);
         let bar = self.ui.bar("hashing");
         let work = self.arguments.work.work(&bar);
         let manifest = bulla::sign::measure(&source, &recipe, Known::Nothing, self.limits, work)
@@ -326,6 +330,8 @@ impl Desk<'_> {
             return Ok(Became::Failed(why.to_owned()));
         }
         bulla::store(&output, &signed.bundle, Access::Public, Existing::Replace)?;
+        // An admission by the new signature: the old one's falls with the old key.
+        record(self.opened, &today.gate, &decision, &new_request()?, place, None)?;
         Ok(Became::Signed)
     }
 

@@ -466,6 +466,30 @@ impl Reader<'_> {
 }
 
 impl Authority {
+    /// Whom it is known by, where that is no key.
+    pub(crate) fn whom(&self) -> Option<String> {
+        let list = |all: &[String]| all.join(" or ");
+        match self.kind {
+            Kind::Key => None,
+            Kind::Certificate => {
+                let by = match self.certificate_authorities.as_slice() {
+                    [] => "any certificate authority that is listed".to_owned(),
+                    names => list(names),
+                };
+                Some(format!("certificates of {by} for {}", list(&self.authorized_signers)))
+            }
+            Kind::Keyless => {
+                let provider = self.identity_provider.as_deref().unwrap_or_default();
+                let claims = match self.require_claims.as_slice() {
+                    [] => String::new(),
+                    claims => format!(", with {}", claims.join(" and ")),
+                };
+                let whom = list(&self.allowed_identities);
+                Some(format!("identities {whom}, vouched for by {provider}{claims}"))
+            }
+        }
+    }
+
     /// What is missing for its type, and what is of another, by names.
     fn check_members(&self) -> Vec<(&'static str, String)> {
         let members = [

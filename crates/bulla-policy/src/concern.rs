@@ -58,6 +58,13 @@ impl Concern {
         self
     }
 
+    /// That nothing can be decided by it now, for want of a document that it names.
+    #[must_use]
+    pub fn undecidable(why: String) -> Self {
+        let hint = "until that is mended every gate fails (exit code 3)";
+        Self::warning("no-revocations", format!("nothing can be decided by it now: {why}"), hint)
+    }
+
     /// That a signature is missing which the policy asks for.
     #[must_use]
     pub fn unsigned(why: String) -> Self {

@@ -1,8 +1,9 @@
 //! What a policy says, in plain words.
 
+use crate::authorities::Authority;
 use crate::chain::Permission;
 use crate::environment::Mode;
-use crate::policy::{Environment, Policy};
+use crate::policy::{Document, Environment, Policy};
 
 impl Policy {
     /// What it says, in plain words, a line for each thing.
@@ -35,7 +36,12 @@ impl Policy {
             true => say(format!("signed by {}", list(&entry.accepted_authorities))),
             false => say("signed or not".to_owned()),
         }
+        let document: Option<Document> = crate::yaml::read(&self.path, &self.bytes).ok();
         for id in &entry.accepted_authorities {
+            let known = document.as_ref().and_then(|all| all.signing_authorities.get(id));
+            if let Some(whom) = known.and_then(Authority::whom) {
+                say(format!("{id}: {whom}"));
+            }
             let keys = self.keys.iter().filter(|record| record.authority == *id);
             for record in keys {
                 let holder = record.signer.as_deref().unwrap_or("nobody who is named");

@@ -8,6 +8,7 @@ use bulla::lineage::Level;
 use bulla::party::{MaySign, Party};
 
 use crate::authorities::KeyRecord;
+use crate::chain::Permission;
 use crate::concern::Concern;
 use crate::environment::Mode;
 use crate::places::{At, Places};
@@ -99,6 +100,18 @@ impl<'a> Look<'a> {
                 let hint = "add a key, or look at when its keys are valid";
                 self.error(&at, "nobody", message, hint);
             }
+        }
+        if !entry.require_signature && entry.remote_code == Permission::Deny {
+            let message = format!(
+                "{name}: nothing unsigned is admitted, for it is not opened to look for code"
+            );
+            let hint = "add remote_code: allow, or take require_signature: false out";
+            self.warning(&at.of("require_signature"), "no-effect", message, hint);
+        }
+        for format in entry.formats.iter().flatten().filter(|format| format.contains('.')) {
+            let message = format!("{name}: formats: {format} is no format, and no file is of it");
+            let hint = "write it without the dot, as in safetensors";
+            self.error(&at.of("formats"), "nobody", message, hint);
         }
         self.statements(environment, &at);
         self.provenance(environment, &at);

@@ -229,7 +229,7 @@ pub struct Status {
     pub revocations: u64,
     /// Deployments that run.
     pub running: u64,
-    /// Keys in use that may not sign any more before long, or do not already.
+    /// Keys in use that may not sign any more before long, or do not already; and those that are replaced, until their overlap ends.
     pub expiring_keys: Vec<KeyDetail>,
     /// Signatures of models that run, that grow too old before long, or are already. At most 1000.
     pub aging_signatures: Vec<AgingSignature>,
@@ -386,9 +386,12 @@ impl Registry {
             let (head, time) = (reading.signed.head, reading.signed.time);
             let tx = &mut reading.tx;
             let sql = format!(
-                "{KEY} WHERE retired_at IS NULL AND valid_until <= $1 ORDER BY valid_until LIMIT $2"
+                "{KEY} WHERE (retired_at IS NULL AND valid_until <= $1) \
+                 OR (overlap_until > $3 AND overlap_until <= $1) \
+                 ORDER BY COALESCE(overlap_until, valid_until) LIMIT $2"
             );
-            let rows = tx.rows_own(sql, binds![micros(horizon), DETAILS]).await?;
+            let binds = binds![micros(horizon), DETAILS, micros(now)];
+            let rows = tx.rows_own(sql, binds).await?;
             let expiring_keys = rows.iter().map(key).collect::<Result<_, _>>()?;
             let aging_signatures = match max_age {
                 Some(max_age) => aging(tx, max_age, horizon).await?,

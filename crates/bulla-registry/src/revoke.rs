@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::event::{
     AlertQueued, DecisionsWithdrawn, Event, Quarantined, ResignQueued, Revoked, RolledBack,
 };
-use crate::impact::{BlastRadius, Effect, blast_radius};
+use crate::impact::{BlastRadius, blast_radius};
 use crate::limits::{self, REQUESTS};
 use crate::project::{Work, keys, read, values};
 use crate::record::Record;
@@ -216,7 +216,8 @@ async fn plan(
             continue;
         }
         let signed = affected.rests.iter().find(|rest| rest.role == "signer");
-        if let Some(rest) = signed.filter(|rest| request.resign && rest.effect != Effect::Falls) {
+        // One that falls may be the one that lies beside the model, though an older one stands.
+        if let Some(rest) = signed.filter(|_| request.resign) {
             let reason = withdrawn(revoked);
             plan.resign.push(ResignQueued { model, key: rest.key, reason });
         }

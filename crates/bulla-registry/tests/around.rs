@@ -186,6 +186,16 @@ fn status(backend: Backend) {
     assert_eq!((found.quarantined, found.resign_pending, found.alerts_waiting), (3, 1, 1));
     let found = registry.status(day * 2, Some(day), t(100)).unwrap();
     assert_eq!(found.expiring_keys[0].id, "k");
+    // One that is replaced counts until its overlap ends, and no longer.
+    let retired = Record::KeyRetired(bulla_registry::KeyRetired {
+        fingerprint: found.expiring_keys[0].fingerprint,
+        replaced_by: None,
+        overlap_until: Some(t(5000)),
+    });
+    registry.append(&[retired], t(101)).unwrap();
+    let keys = |at| registry.status(day, None, t(at)).unwrap().expiring_keys;
+    assert_eq!(keys(102)[0].overlap_until, Some(t(5000)));
+    assert!(keys(5000).is_empty());
     // From the time of its stamp, which is earlier than its first sight.
     assert_eq!(found.aging_signatures[0].from, t(10));
     assert_eq!(found.aging_signatures[0].until, t(10 + 86_400));

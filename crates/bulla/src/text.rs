@@ -89,9 +89,13 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    let day: Date = text
-        .parse()
-        .map_err(|_| format!("{text:?} is no day (2026-11-20) or time (2026-11-20T12:00:00Z)"))?;
+    let expected =
+        || format!("{text:?} is no day (2026-11-20) or time with its zone (2026-11-20T12:00:00Z)");
+    // A date is read out of a time without a zone, too: hours would be dropped.
+    let day: Date = text.parse().map_err(|_| expected())?;
+    if day.to_string() != text {
+        return Err(expected());
+    }
     let day = day.to_zoned(TimeZone::UTC).map_err(|e| e.to_string())?;
     Ok(day.timestamp())
 }
@@ -156,6 +160,27 @@ pub fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_a_zone() {
+        let midnight = time("2026-11-20").unwrap();
+        assert_eq!(time("2026-11-20T00:00:00Z"), Ok(midnight));
+        assert_eq!(time("2026-11-20T02:00:00+02:00"), Ok(midnight));
+        for wrong in [
+            "2026-11-20T10:00:00",
+            "2026-11-20 10:00:00",
+            "2026-11-20T10:00",
+            "2026-11-20T10:00:00[Europe/Berlin]",
+            "20261120",
+            " 2026-11-20",
+            "2026-11-20 ",
+            "2026-13-01",
+            "soon",
+            "",
+        ] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn escapes_do_not_reach_the_terminal() {

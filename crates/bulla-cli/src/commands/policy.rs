@@ -148,8 +148,11 @@ fn check(arguments: &CheckArguments, ui: &Ui) -> Outcome {
     };
     let mut concerns = policy.concerns(now);
     let known = RevocationList::default();
-    // Without its document of revocations it can be checked all the same; that is told where it is used.
-    let withdrawn = policy.revocations(&known, now, &limits).unwrap_or(known);
+    // Without its document of revocations it can be checked all the same.
+    let withdrawn = policy.revocations(&known, now, &limits).unwrap_or_else(|fault| {
+        concerns.push(Concern::undecidable(fault.to_string()));
+        known
+    });
     let unsigned = policy.unsigned(None, &withdrawn, now, &limits)?;
     concerns.extend(unsigned.into_iter().map(Concern::unsigned));
     let wrong = concerns.iter().any(|concern| concern.is_error);

@@ -268,6 +268,9 @@ pub(crate) fn run(arguments: &Arguments, ui: &Ui) -> Outcome {
     if let Some(waiting) = told.as_ref().map(|told| told.waiting).filter(|waiting| *waiting > 0) {
         ui.note(&format!("{waiting} alerts wait on: 'bulla registry alerts' delivers them"));
     }
+    if plan.blast_radius.models.is_empty() {
+        ui.note("nothing that the registry knows of rests on it: look whether it is the right one");
+    }
     if !how.confirm {
         ui.note("nothing was changed: say --confirm to do it");
     }

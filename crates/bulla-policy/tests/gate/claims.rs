@@ -155,7 +155,12 @@ fn bills_of_materials_and_licences() {
     assert_eq!(codes(&world.decide()), ["bom", "licenses"]);
     world.state("prod", bom(&json!({ "license": { "id": "Apache-2.0" } })));
     world.admitted();
-    // Each that is named has to be allowed.
+    // Each that is named has to be allowed. That of what made the document is none of the model's.
+    let tools = json!({ "bomFormat": "CycloneDX", "metadata": { "tools": { "components": [{ "name": "t", "licenses": [{ "license": { "id": "MIT" } }] }] } } });
+    let only_tools = asked("licenses: { allow: [mit], signed_by: [production] }");
+    let tools = Other::new("https://cyclonedx.org/bom", tools).unwrap();
+    only_tools.state("prod", Predicate::Other(tools));
+    only_tools.refused("licenses", "nobody who may says");
     world.state("prod", bom(&json!({ "expression": "GPL-3.0-only" })));
     world.refused("licenses", "GPL-3.0-only");
 }

@@ -286,6 +286,14 @@ fn rules_that_nobody_could_meet() {
             "SLSA_BUILD_LEVEL_2",
         ),
         ("formats: [safetensors, json, txt]", "formats: []", "nobody", "formats"),
+        ("formats: [safetensors, json, txt]", "formats: [.safetensors]", "nobody", "formats"),
+        // Its keys are to be replaced, and one never ends.
+        (
+            "    approvals: { required: 2",
+            "    rotation: { every: 800d, overlap: 30d }\n    approvals: { required: 2",
+            "no-end",
+            "valid",
+        ),
         ("formats: [safetensors, json, txt]", "recipes: { hash: [] }", "nobody", "hash"),
     ] {
         let world = World::new().with(from, to);
@@ -390,4 +398,32 @@ fn any_text_is_read_or_told_of() {
             }
         }
     });
+}
+
+/// What is no mistake, and hardly meant.
+#[test]
+fn an_environment_that_admits_nothing_unsigned() {
+    let world = World::new().with(
+        "  staging:\n    accepted_authorities",
+        "  staging:\n    require_signature: false\n    accepted_authorities",
+    );
+    let all = world.read().unwrap().concerns(world.now);
+    assert!(all.iter().any(|one| one.code == "no-effect" && !one.is_error), "{all:#?}");
+}
+
+/// Whoever reads what it says in plain words has to be told of everybody who may sign.
+#[test]
+fn everybody_is_explained() {
+    let world = World::new()
+        .with("trust:\n", "trust:\n  sigstore: { public_good: true }\n")
+        .with(
+            "  development:\n    type: key\n    may_sign: [oms]\n",
+            "  robots:\n    type: keyless\n    identity_provider: \"https://oidc.company.com\"\n    allowed_identities: [\"*@company.com\"]\n    may_sign: [oms]\n  development:\n    type: key\n    may_sign: [oms]\n",
+        )
+        .with("accepted_authorities: [production, development]", "accepted_authorities: [robots]");
+    let lines = world.read().unwrap().explain().join("\n");
+    assert!(
+        lines.contains("robots: identities *@company.com, vouched for by https://oidc.company.com"),
+        "{lines}"
+    );
 }

@@ -116,6 +116,23 @@ fn lists_that_are_wrong() {
             "revocations: { version: 1, issued: 2026-11-20 }\nidentities: [{ identity: a, from: 2026-02-01, until: 2026-01-01, reason: y }]",
             "until is not after from",
         ),
+        // It would withdraw nobody.
+        (
+            "revocations: { version: 1, issued: 2026-11-20 }\nidentities: [{ identity: \"*@company.com\", reason: y }]",
+            "is a pattern",
+        ),
+        (
+            "revocations: { version: 1, issued: 2026-11-20 }\nidentities: [{ identity: \" a@company.com\", reason: y }]",
+            "is no name",
+        ),
+        (
+            "revocations: { version: 1, issued: 2026-11-20 }\nidentities: [{ identity: a@company.com, identity_provider: company, reason: y }]",
+            "company",
+        ),
+        (
+            "revocations: { version: 1, issued: 2026-11-20 }\nmodels: [{ digest: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", descendants: true, reason: y }]",
+            "name those that have this file",
+        ),
         ("revocations: { version: 1, issued: 2026-11-20 }\nmore: 1", "more"),
     ] {
         let fault = RevocationList::read(&path, text.as_bytes()).unwrap_err().to_string();

@@ -56,7 +56,10 @@ fn a_verdict_stands_in_for_a_parent_that_is_not_there() {
 #[test]
 fn verdicts_that_do_not_count() {
     type Change = fn(&mut Verdict);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 9] = [
+        // Whoever made it did not ask for a chain, and one is asked for here.
+        ("of no level", |v| v.verified_levels = vec!["SLSA_BUILD_LEVEL_0".into()]),
+        ("without a level", |v| v.verified_levels.clear()),
         ("failed", |v| v.verification_result = VerificationResult::Failed),
         ("over", |v| v.expires_on = Some(now())),
         ("old, without an end", |v| {

@@ -415,7 +415,8 @@ pub(super) fn status(arguments: &StatusArguments, ui: &Ui) -> Outcome {
             status.alerts_waiting, status.alerts_given_up
         )?;
         for key in &status.expiring_keys {
-            let until = key.valid_until.map_or(String::new(), |until| until.to_string());
+            let until = key.overlap_until.or(key.valid_until);
+            let until = until.map_or(String::new(), |until| until.to_string());
             writeln!(
                 out,
                 "  key        {} of {} counts until {until}",

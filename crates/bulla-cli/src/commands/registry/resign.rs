@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bulla::sign::Known;
 use bulla::{
-    Access, Compatibility, Existing, Failure, Fault, Limits, LocalModel, ModelDigests,
+    Access, Compatibility, Digest, Existing, Failure, Fault, Limits, LocalModel, ModelDigests,
     ModelSource as _, Printable, Recipe,
 };
 use bulla_policy::{Decision, Gate, Outcome as RuleOutcome};
@@ -98,6 +98,15 @@ impl Done {
     }
 }
 
+/// Why one is signed anew.
+#[derive(Clone, Copy)]
+enum Why<'a> {
+    /// It waits for another key than this.
+    Waits(Option<&'a Digest>),
+    /// It is in quarantine, and people have looked at it.
+    Quarantine(&'a Quarantine),
+}
+
 /// Everything that signing one takes.
 struct Desk<'a> {
     arguments: &'a Arguments,
@@ -184,7 +193,7 @@ impl Desk<'_> {
                     let why = "the registry knows of no such model".to_owned();
                     Done::new(&task.model, None, Became::Refused(vec![why]))
                 }
-                Some(found) => match self.one(&today, &found) {
+                Some(found) => match self.one(&today, &found, task.key.as_ref()) {
                     Ok(done) => done,
                     Err(problem) => {
                         let (place, became) = of_one(problem)?;
@@ -203,7 +212,12 @@ impl Desk<'_> {
     }
 
     /// A model whose signature counts today, signed by another key.
-    fn one(&self, today: &Today, found: &ModelDetails) -> Result<Done, Problem> {
+    fn one(
+        &self,
+        today: &Today,
+        found: &ModelDetails,
+        old: Option<&Digest>,
+    ) -> Result<Done, Problem> {
         let model = found.summary.model;
         let done = |place: Option<&Path>, became: Became| {
             Done::new(&model, place.map(|place| place.display().to_string()), became)
@@ -225,7 +239,7 @@ impl Desk<'_> {
             // It may have been signed again already, by somebody else.
             Err(failure) => return Err(Problem::about(place.display().to_string(), failure)),
         };
-        let became = self.sign(today, place, &there.name, model, &recipe, None)?;
+        let became = self.sign(today, place, &there.name, model, &recipe, Why::Waits(old))?;
         Ok(done(Some(place), became))
     }
 
@@ -256,7 +270,8 @@ impl Desk<'_> {
             .sightings
             .first()
             .map_or_else(|| source.name().to_owned(), |one| one.name.clone());
-        let became = self.sign(&today, place, &name, model, &recipe, Some(&quarantine))?;
+        let why = Why::Quarantine(&quarantine);
+        let became = self.sign(&today, place, &name, model, &recipe, why)?;
         Ok(Done::new(&model, Some(place.display().to_string()), became))
     }
 
@@ -268,8 +283,12 @@ impl Desk<'_> {
         name: &str,
         model: ModelDigests,
         recipe: &Recipe,
-        quarantine: Option<&Quarantine>,
+        why: Why<'_>,
     ) -> Result<Became, Problem> {
+        let quarantine = match why {
+            Why::Quarantine(quarantine) => Some(quarantine),
+            Why::Waits(_) => None,
+        };
         let source = LocalModel::open(place)?;
         let output = files::signature_of(place);
         files::may_write(&output)?;
@@ -295,6 +314,12 @@ impl Desk<'_> {
             return Ok(Became::Refused(vec![why]));
         }
         self.signer.signed_by(&signed.key, &signed.bundle, self.limits)?;
+        let key = signed.key.fingerprint();
+        if matches!(why, Why::Waits(Some(old)) if *old == key) {
+            return Ok(Became::Failed(format!(
+                "it waits for another key than the key that it is signed with ({key}): give the new one"
+            )));
+        }
         let looked_at_again = quarantine.map(Quarantine::since);
         let decision = self.decide(today, place, name, signed.bundle.clone(), looked_at_again)?;
         let mut reasons: Vec<String> = decision

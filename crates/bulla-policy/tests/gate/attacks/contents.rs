@@ -30,6 +30,23 @@ fn code_by_other_names() {
         ),
         ("config.json", br#"{"_attn_implementation":"evil/kernel"}"#, "evil/kernel"),
         ("config.json", br#"{"attn_implementation":{"text":"evil/kernel@v1"}}"#, "evil/kernel"),
+        // As transformers keeps it for itself, and older ones read it all the same.
+        (
+            "config.json",
+            br#"{"_attn_implementation_internal":"evil/kernel"}"#,
+            "evil/kernel",
+        ),
+        (
+            "config.json",
+            br#"{"text_config":{"_experts_implementation_internal":"evil/kernel"}}"#,
+            "evil/kernel",
+        ),
+        ("router_config.json", br#"{"types":{"query":"evil.module.Layer"}}"#, "evil.module.Layer"),
+        ("2_Dense/config.json", br#"{"activation_function":"os.system"}"#, "os.system"),
+        ("modular_model_index.json", br#"{"unet":["evil_lib","Model",{}]}"#, "evil_lib"),
+        ("config.yaml", b"model:\n  class_path: os.system\n", "os.system"),
+        ("lib/kernel.so.1.2", b"\x7fELF", "it is code"),
+        ("hook.pyw", b"import os", "it is code"),
         ("generation_config.json", br#"{"custom_generate":"evil/repo"}"#, "custom_generate"),
         // Of two members of one name one loader takes the first, another the last.
         ("config.json", br#"{"auto_map":{"AutoModel":"m.M"},"auto_map":null}"#, "stands twice"),
@@ -60,6 +77,11 @@ fn configurations_that_ask_for_nothing() {
             br#"{"auto_mapping":{"base_model_class":"L","parent_library":"transformers.models.llama.modeling_llama"},"target_modules":["q"],"target":"q"}"#,
         ),
         ("config.json", br#"{"_attn_implementation":"sdpa","auto_map":{},"trust_remote_code":false}"#),
+        ("2_Dense/config.json", br#"{"activation_function":"torch.nn.modules.activation.Tanh"}"#),
+        (
+            "router_config.json",
+            br#"{"types":{"query":"sentence_transformers.models.Transformer"},"structure":{"query":["q"]}}"#,
+        ),
         ("recipe.yaml", b"lr: 1e-4\ntarget: accuracy\n"),
     ]);
     world.admitted();

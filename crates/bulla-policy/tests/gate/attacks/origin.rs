@@ -146,6 +146,42 @@ fn a_false_account_lowers_the_level() {
     assert!(decision.admitted, "{:#?}", decision.refusals().collect::<Vec<_>>());
 }
 
+/// A verdict about an ancestor was made before what is behind it was withdrawn: who takes the ancestor's own account away leaves the verdict
+/// alone, and that knows of nothing since.
+#[test]
+fn a_verdict_from_before_a_model_was_withdrawn() {
+    use bulla::statement::verdict::{Reference, Verdict, VerificationResult, Verifier};
+    let rules = "require_provenance: true\n    lineage: { verifiers: [{ id: \"https://gate.example\", signer: development }], environment: production }";
+    let mut world = asked(rules).with("may_sign: [oms]", "may_sign: [oms, vsa]");
+    again(&world);
+    let (digests, input) = base();
+    world.state("prod", made(Kind::Finetune, vec![input]));
+    let verified = world.now - bulla::jiff::SignedDuration::from_hours(2);
+    let passed = Verdict {
+        verifier: Verifier { id: "https://gate.example".into(), version: Default::default() },
+        time_verified: verified,
+        resource_uri: bulla::lineage::resource_uri(&digests),
+        policy: Reference { uri: "file:policy.yaml".into(), digest: Default::default() },
+        input_attestations: Vec::new(),
+        verification_result: VerificationResult::Passed,
+        verified_levels: vec!["SLSA_BUILD_LEVEL_1".into()],
+        dependency_levels: Default::default(),
+        slsa_version: Some("1.1".into()),
+        environment: Some("production".into()),
+        expires_on: None,
+    };
+    state_about(&world, digests, "dev", Predicate::Verdict(Box::new(passed)));
+    assert!(decide_around(&world, work()).unwrap().admitted);
+    let other = "models: [{ digest: \"oms:0000000000000000000000000000000000000000000000000000000000000000\", descendants: true, WHEN reason: poisoned }]\n";
+    // Of what was withdrawn before the verdict it knew; and of what has no descendants there is nothing to know.
+    world.revoked = revoked(&world, &other.replace("WHEN", "withdrawn: 2026-11-20T09:00:00Z,"));
+    assert!(decide_around(&world, work()).unwrap().admitted);
+    world.revoked = revoked(&world, &other.replace("descendants: true, WHEN", ""));
+    assert!(decide_around(&world, work()).unwrap().admitted);
+    world.revoked = revoked(&world, &other.replace("WHEN", ""));
+    must_refuse(&decide_around(&world, work()).unwrap(), "not-revoked");
+}
+
 /// A verdict counts ancestors that an account names which does not hold.
 #[test]
 fn levels_of_what_is_no_ancestor_in_a_verdict() {

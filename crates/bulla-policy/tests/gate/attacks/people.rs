@@ -119,3 +119,17 @@ fn exceptions_of_nobody() {
         assert!(world.read().is_err(), "exceptions: required {required} of 2");
     }
 }
+
+/// A model comes back from quarantine: who waived a rule before has not looked at why it was there.
+#[test]
+fn an_exception_from_before_the_quarantine() {
+    let mut world =
+        World::new().with("formats: [safetensors, json, txt]", "formats: [safetensors]");
+    again(&world);
+    world.waive("eva", "formats");
+    assert!(world.decide().admitted);
+    world.memory.approvals_since = Some(world.now - bulla::jiff::SignedDuration::from_mins(30));
+    let decision = world.decide();
+    must_refuse(&decision, "approvals");
+    must_refuse(&decision, "formats");
+}

@@ -10,6 +10,7 @@
 //! named, and no more can be said: what should follow from a log that is lost nobody knows.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bulla::jiff::Timestamp;
@@ -118,6 +119,9 @@ impl Registry {
                 {
                     auditor.compare(table, &mut tx, &mut theirs, progress).await?;
                 }
+                if !tx.is_postgres() {
+                    auditor.structure(&mut tx, &mut theirs).await?;
+                }
             }
             auditor.small_tables(&mut tx).await?;
             tx.roll_back().await?;
@@ -128,6 +132,9 @@ impl Registry {
         })
     }
 }
+
+/// What findings about tables themselves are under.
+const SCHEMA: &str = "schema";
 
 #[derive(Debug)]
 struct Auditor {
@@ -148,6 +155,34 @@ impl Auditor {
         } else {
             self.audit.more_findings += 1;
         }
+    }
+
+    /// Looks whether tables and indexes are those that they should be, and indexes have every row: what is looked for by an index that has none
+    /// is not found, though the row is there.
+    async fn structure(&mut self, tx: &mut Tx, theirs: &mut Tx) -> Result<(), Fault> {
+        let sql = "SELECT type || ' ' || name, COALESCE(sql, '') FROM sqlite_master \
+                   WHERE name NOT LIKE 'sqlite%' ORDER BY 1";
+        let read = |row: &Row| Ok((row.text(0)?, row.text(1)?));
+        let found = tx.rows(sql, Vec::new()).await?;
+        let found = found.iter().map(read).collect::<Result<BTreeMap<_, _>, Fault>>()?;
+        let expected = theirs.rows(sql, Vec::new()).await?;
+        let expected = expected.iter().map(read).collect::<Result<BTreeMap<_, _>, Fault>>()?;
+        for name in found.keys().chain(expected.keys()).collect::<BTreeSet<_>>() {
+            let problem = match (found.get(name), expected.get(name)) {
+                (found, expected) if found == expected => continue,
+                (None, _) => "it is missing",
+                (_, None) => "it was added",
+                _ => "it was changed",
+            };
+            self.found(SCHEMA, name.clone(), problem);
+        }
+        for row in tx.rows("PRAGMA integrity_check", Vec::new()).await? {
+            let said = row.text(0)?;
+            if said != "ok" {
+                self.found(SCHEMA, String::new(), said);
+            }
+        }
+        Ok(())
     }
 
     /// Reads the log into empty tables; whether they can be compared with.

@@ -388,3 +388,30 @@ fn the_clock_went_back(backend: Backend) {
     assert_eq!(last(registry.append(&[sighting("c")], t(10)).map(drop)), (t(10), t(1000)));
     assert_eq!(last(registry.revocations(t(0)).map(drop)), (t(0), t(1000)));
 }
+
+/// SQLite's indexes: what is looked for by one that has no rows is not found, though the tables are as they should be.
+#[test]
+fn an_index_that_finds_nothing() {
+    let world = World::new(Backend::Sqlite);
+    let registry = world.create();
+    full(&registry);
+    registry.close();
+    let index = "CREATE INDEX decisions_by_model ON decisions (model)";
+    for (sql, words) in [
+        ("DROP INDEX decisions_by_model".to_owned(), "missing"),
+        (
+            format!("DROP INDEX IF EXISTS decisions_by_model; {index} WHERE request IS NULL"),
+            "changed",
+        ),
+        (
+            format!(
+                "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = '{index}' WHERE name = 'decisions_by_model'; PRAGMA writable_schema = RESET"
+            ),
+            "missing from index",
+        ),
+    ] {
+        world.sql(&sql);
+        let found = audit(world.settings()).findings;
+        assert!(found.iter().any(|one| one.problem.contains(words)), "{sql}: {found:#?}");
+    }
+}

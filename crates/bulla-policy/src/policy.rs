@@ -154,6 +154,20 @@ pub(crate) fn person(id: &str) -> String {
 }
 
 impl Policy {
+    /// Roles whose people agree to models in an environment, by their names.
+    #[must_use]
+    pub fn who_approves(&self, environment: &Environment) -> BTreeSet<&str> {
+        let accepted = environment.entry.accepted_authorities.iter();
+        let rules = accepted.filter_map(|id| self.approvals.get(id));
+        rules.map(|rule| rule.from.as_str()).collect()
+    }
+
+    /// The roles whose people may waive its rules.
+    #[must_use]
+    pub fn who_waives<'e>(&self, environment: &'e Environment) -> BTreeSet<&'e str> {
+        environment.entry.exceptions.iter().map(|rule| rule.from.as_str()).collect()
+    }
+
     /// An environment's rules.
     ///
     /// # Errors

@@ -140,16 +140,26 @@ fn say(
     let desk: Desk<'_> = agree.desk(believed, ui)?;
     desk.may_add(&agree.model)?;
     let looked = desk.look_at(&agree.model)?;
+    let predicate = predicate(applies_to);
+    let policy = gate.policy();
+    let (asked, what) = match &predicate {
+        Predicate::Exception(_) => (policy.who_waives(environment), "may waive a rule"),
+        _ => (policy.who_approves(environment), "is asked to approve"),
+    };
     let known = desk.own_key().is_none_or(|key| {
         let key = key.fingerprint();
-        let people = gate.policy().roles.values().flat_map(|role| role.people.values());
-        people.into_iter().any(|person| person.keys.contains(&key))
+        let roles = asked.iter().filter_map(|role| policy.roles.get(*role));
+        roles.flat_map(|role| role.people.values()).any(|person| person.keys.contains(&key))
     });
     if !known {
+        let whom = match asked.is_empty() {
+            true => "nobody".to_owned(),
+            false => format!("only {}", asked.into_iter().collect::<Vec<_>>().join(", ")),
+        };
         ui.note(&format!(
-            "your key is none of a person in the policy {}: what it says will not count",
-            Printable(&gate.policy().name)
+            "in {} {whom} {what}, and your key is of nobody of them: what it says will not count",
+            Printable(&environment.name)
         ));
     }
-    desk.state(&agree.model, &looked, predicate(applies_to))
+    desk.state(&agree.model, &looked, predicate)
 }

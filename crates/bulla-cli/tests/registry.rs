@@ -161,11 +161,23 @@ fn quarantine_and_back() {
     let said = company.says("registry release deploy-1 --registry registry.toml", 1);
     assert!(said.contains("refused since") || said.contains("quarantine"), "{said}");
     let lift = "registry quarantine fraud-eu --lift --reason fine --registry registry.toml";
-    let said = company.yes(lift);
+    // Not before somebody has looked at both.
+    let said = company.says(lift, 2);
+    assert!(said.contains("slow (ana") && said.contains("; suspicious (eva"), "{said}");
+    let entry = said.split("--entry ").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    let shown = company.yes("registry show fraud-eu --registry registry.toml");
+    assert!(shown.contains("slow (ana") && shown.contains(&format!("(entry {entry})")), "{shown}");
+    company.says(&format!("{lift} --entry 1"), 2);
+    let said = company.yes(&format!("{lift} --entry {entry}"));
     assert!(said.contains("slow (ana") && said.contains("; suspicious (eva"), "{said}");
     assert!(company.says(lift, 2).contains("not in quarantine"));
     company.yes(&admit(""));
     company.says("registry quarantine nothing --reason x --registry registry.toml", 2);
+    let search = |text: &str, code| {
+        company.says(&format!("registry search {text} --registry registry.toml"), code)
+    };
+    assert!(search("nothing", 0).contains("there is none"));
+    assert!(search("oms:1cb5", 2).contains("is no digest of a model"));
 }
 
 /// An approver's key is withdrawn: what rests on it is admitted no more, and the model itself is none the worse.

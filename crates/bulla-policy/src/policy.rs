@@ -233,6 +233,13 @@ impl Policy {
         let bytes = read_named(&path, yaml::DOCUMENT_BYTES)?;
         let fault = |detail: String| policy_fault(&path, detail);
         let mut list = RevocationList::read(&path, &bytes)?;
+        // A certificate's digest is that of its DER. That of the file with it, which the policy pins, is nobody's: it would withdraw nothing.
+        let text = String::from_utf8_lossy(&self.bytes).to_lowercase();
+        if let Some(file) = list.signers.authorities().find(|one| text.contains(&one.to_hex())) {
+            return Err(fault(format!(
+                "authorities: {file} is the digest of a file that the policy names: write that of the certificate in it ('openssl x509 -outform DER -in FILE | sha256sum')"
+            )));
+        }
         list.unite(known);
         let role = self.roles.get(&entry.signed_by).ok_or(Fault::Bug { what: "a role is gone" })?;
         let role = role.without(&list);

@@ -72,6 +72,7 @@ fn what_is_written() {
         "note: not enforced by a policy: generation: Private keys never exported",
         "note: not enforced by a policy: revocation: Incident response triggered for key compromise",
         "note: production: max_signature_age_days asks how old a signature is",
+        "note: development: nothing unsigned is admitted",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -102,7 +103,7 @@ fn what_is_written() {
     // On standard output it is the same, and is told of in JSON.
     let report = folder.json(&all(), 0);
     assert!(report["text"].as_str().unwrap().contains("key_storage: hsm"), "{report}");
-    assert_eq!(report["notes"].as_array().unwrap().len(), 12);
+    assert_eq!(report["notes"].as_array().unwrap().len(), 13);
 }
 
 /// The gate goes by it.

@@ -208,6 +208,41 @@ fn revocations_signed_with_keys_that_were_withdrawn() {
     assert!(said.contains("only fay did"), "{said}");
 }
 
+/// A certificate is withdrawn by the digest of its DER. That of its file stands in the policy, and would withdraw nobody.
+#[test]
+fn a_certificate_that_is_withdrawn_by_its_file() {
+    use bulla_testkit::authority::{Issued, authority};
+    let pem = Issued::root(authority("corp")).certificate_pem().to_owned();
+    let digest = bulla::Digest::sha256(pem.as_bytes()).to_hex();
+    let mut world = World::new().with(
+        "trust:\n",
+        &format!(
+            "trust:\n  certificate_authorities: [{{ name: corp, root: corp.pem, sha256: \"{digest}\" }}]\n"
+        ),
+    );
+    world
+        .policy
+        .push_str("revocations: { document: revocations.yaml, signed_by: security-officers }\n");
+    std::fs::write(world.folder.path().join("corp.pem"), &pem).unwrap();
+    let path = world.folder.path().join("revocations.yaml");
+    let [_, lines] = signature_files(&path);
+    for (sha256, right) in [(digest, false), ("ab".repeat(32), true)] {
+        let text = format!(
+            "revocations: {{ version: 1, issued: 2026-11-20T08:00:00Z }}\nauthorities: [{{ sha256: \"{sha256}\", reason: hacked }}]\n"
+        );
+        std::fs::write(&path, &text).unwrap();
+        let both = ["eva", "fay"].map(|by| signed(&world, by, text.as_bytes())).concat();
+        std::fs::write(&lines, both).unwrap();
+        // The rules are others than those that were agreed to: it is refused for that, or nothing is decided.
+        match world.decide_for("production", "fraud-eu") {
+            Ok(_) => assert!(right),
+            Err(fault) => {
+                assert!(!right && fault.to_string().contains("the digest of a file"), "{fault}")
+            }
+        }
+    }
+}
+
 /// The same for policies, whoever is asked for: by the policy itself, or by those who are pinned.
 #[test]
 fn a_policy_signed_with_keys_that_were_withdrawn() {

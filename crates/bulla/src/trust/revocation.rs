@@ -76,6 +76,11 @@ impl Revocations {
         self.identities.push(revoked);
     }
 
+    /// The certificates that were withdrawn.
+    pub fn authorities(&self) -> impl Iterator<Item = &Digest> {
+        self.authorities.keys()
+    }
+
     /// Adds all of another list.
     pub fn unite(&mut self, other: &Self) {
         let (keys, authorities) = (other.keys.clone(), other.authorities.clone());

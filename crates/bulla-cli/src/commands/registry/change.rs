@@ -186,6 +186,9 @@ pub(super) struct QuarantineArguments {
     /// Put it back
     #[arg(long)]
     lift: bool,
+    /// The last reason that was looked at, by its number: needed where there are several
+    #[arg(long, value_name = "N", requires = "lift")]
+    entry: Option<u64>,
     /// Who says so [default: your user's name]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -207,6 +210,15 @@ pub(super) fn quarantine(arguments: &QuarantineArguments, ui: &Ui) -> Outcome {
                 Problem::usage(format!("{digest} is not in quarantine"), "check which model it is")
             })?;
             let entry = there.entry;
+            // Of one reason it is plain which is meant; several have to be looked at.
+            if arguments.entry.is_none_or(|seen| seen != entry)
+                && (arguments.entry.is_some() || there.causes.len() > 1)
+            {
+                return Err(Problem::usage(
+                    format!("{digest} is in quarantine for: {}", Printable(&there.to_string())),
+                    format!("look at all of that; '--entry {entry}' lifts it"),
+                ));
+            }
             let lifted = QuarantineLifted { model, entry, reason, by, approvals_since: None };
             opened.registry.lift_quarantine(lifted, now)?;
             was = Some(there.to_string());

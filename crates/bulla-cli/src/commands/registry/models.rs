@@ -214,6 +214,14 @@ pub(super) fn search(arguments: &SearchArguments, ui: &Ui) -> Outcome {
         (_, _, Some(identity)) => ModelSearch::Identity(identity.clone()),
         (Some(text), ..) => match ModelName::parse(text) {
             Ok(name) => ModelSearch::Digest(model_ref(name)),
+            // No name: found would be nothing, which somebody may take for an answer.
+            Err(why)
+                if ["oms:", "oms-manifest-v1:", "sha256:"]
+                    .iter()
+                    .any(|kind| text.starts_with(kind)) =>
+            {
+                return Err(Problem::usage(why, "count its digits"));
+            }
             Err(_) => ModelSearch::Named(text.clone()),
         },
         (None, None, None) => ModelSearch::All,
@@ -250,6 +258,9 @@ fn models(
     let found = opened.registry.models(search, state, page, now)?;
     let report = serde_json::json!({ "command": command, "verdict": "listed", "models": found });
     ui.result(&report, |out| found.iter().try_for_each(|one| line(out, one)))?;
+    if found.is_empty() {
+        ui.note("there is none");
+    }
     if found.len() as u64 >= u64::from(part.limit.clamp(1, 1000)) {
         ui.note("there may be more: go on with --after");
     }
@@ -285,8 +296,15 @@ pub(super) fn show(arguments: &ShowArguments, ui: &Ui) -> Outcome {
     let now = Timestamp::now();
     let opened = arguments.registry.open(To::Read, now)?;
     let found = details(&opened, &arguments.model, now)?;
-    let report =
-        serde_json::json!({ "command": "registry show", "verdict": "shown", "model": found });
+    let quarantine = opened.registry.quarantined(&found.summary.model.manifest, now)?;
+    let causes = quarantine.as_ref().map(|quarantine| {
+        let cause = |one: &bulla_registry::Cause| serde_json::json!({ "reason": one.reason, "by": one.by, "since": one.since });
+        let causes: Vec<_> = quarantine.causes.iter().map(cause).collect();
+        serde_json::json!({ "entry": quarantine.entry, "causes": causes })
+    });
+    let report = serde_json::json!({
+        "command": "registry show", "verdict": "shown", "model": found, "quarantine": causes,
+    });
     ui.result(&report, |out| {
         let [oms, manifest] = both(&found.summary.model);
         writeln!(out, "{}", Printable(found.summary.name.as_deref().unwrap_or("-")))?;
@@ -326,7 +344,10 @@ pub(super) fn show(arguments: &ShowArguments, ui: &Ui) -> Outcome {
             (found.summary.quarantined, "it is in quarantine"),
             (found.summary.revoked, "it was revoked"),
         ];
-        marks.iter().filter(|(is, _)| *is).try_for_each(|(_, mark)| writeln!(out, "  {mark}"))
+        marks.iter().filter(|(is, _)| *is).try_for_each(|(_, mark)| writeln!(out, "  {mark}"))?;
+        quarantine.iter().try_for_each(|why| {
+            writeln!(out, "  quarantine {} (entry {})", Printable(&why.to_string()), why.entry)
+        })
     })?;
     Ok(Verdict::Yes)
 }

@@ -108,3 +108,18 @@ fn warnings() {
         "{said}"
     );
 }
+
+/// A policy by which nothing can be decided, for want of its document of revocations, is not told to be good and no more.
+#[test]
+fn revocations_that_are_not_there() {
+    let folder = Folder::with_policy();
+    let policy = folder.text("policy.yaml");
+    let role = policy.split("roles:\n  ").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    let text = format!("{policy}revocations: {{ document: none.yaml, signed_by: {role} }}\n");
+    folder.write("with.yaml", &text);
+    let said = folder.says("policy check with.yaml", 0);
+    assert!(
+        said.contains("nothing can be decided by it now") && said.contains("none.yaml"),
+        "{said}"
+    );
+}

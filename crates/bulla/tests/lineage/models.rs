@@ -265,3 +265,14 @@ fn a_signature_of_the_old_format() {
     let lineage = world.lineage("old");
     assert_eq!(lineage.hops[0].problems[0].code, "binds-no-names");
 }
+
+/// A neighbour's file of junk is told of, and does not bury what else there is to tell.
+#[test]
+fn broken_lines_are_told_up_to_a_number() {
+    let world = World::story();
+    std::fs::write(world.path("texts").join("claims.jsonl"), "x\n".repeat(1000)).unwrap();
+    let lineage = world.lineage("deployed");
+    assert!(lineage.stands, "{lineage:#?}");
+    let told = &lineage.passed_over;
+    assert!(told.len() == 11 && told[10].contains("990 more lines"), "{told:?}");
+}

@@ -248,6 +248,13 @@ impl RevocationList {
 }
 
 impl ModelName {
+    /// Whether a text begins as one of these names, whatever is wrong with it.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        text.split_once(':')
+            .is_some_and(|(kind, _)| ["oms", "oms-manifest-v1", "sha256"].contains(&kind))
+    }
+
     /// `oms:HEX`, `oms-manifest-v1:HEX`, `sha256:HEX`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use bulla::jiff::Timestamp;
 use bulla::{Digest, Fault, ModelDigests};
+use serde::Serialize;
 
 use crate::damaged;
 use crate::database::{Tx, binds, int, micros};
@@ -48,7 +49,7 @@ pub struct Memory {
 }
 
 /// A model in quarantine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Quarantine {
     /// Why, the newest first; never none. Who lifts it has looked at all of them.
@@ -58,7 +59,7 @@ pub struct Quarantine {
 }
 
 /// Why a model is in quarantine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Cause {
     /// Why.

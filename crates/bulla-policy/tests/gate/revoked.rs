@@ -97,6 +97,17 @@ fn a_file_in_a_model_of_another_hash() {
     assert!(codes(&decision).contains(&"not-revoked"), "{:#?}", decision.findings);
 }
 
+/// A name as it is shown, with its kind, is the name.
+#[test]
+fn identities_by_either_spelling() {
+    let world = World::new();
+    let of = |name: &str| {
+        list(&world, &format!("identities: [{{ identity: \"{name}\", reason: leaked }}]\n")).signers
+    };
+    assert_eq!(of("email:bot@company.com"), of("bot@company.com"));
+    assert_ne!(of("bot@company.com"), of("other@company.com"));
+}
+
 #[test]
 fn lists_that_are_wrong() {
     let world = World::new();

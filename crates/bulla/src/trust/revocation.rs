@@ -179,9 +179,8 @@ impl RevokedIdentity {
 
     fn is_of(&self, rests: &Rests<'_>) -> bool {
         // Domains are written in any case: here it is better to match too much.
-        let kinds = ["email:", "URI:", "DNS:"];
-        let own = kinds.iter().find_map(|kind| self.identity.strip_prefix(kind));
-        let own = own.unwrap_or(&self.identity).trim();
+        let own = SignerName::parse(&self.identity);
+        let own = own.as_ref().map_or(self.identity.as_str(), SignerName::as_str);
         let named = |name: &SignerName| name.as_str().eq_ignore_ascii_case(own);
         let provided = self.provider.as_deref().is_none_or(|p| rests.provider == Some(p));
         provided && rests.names.iter().any(named)

@@ -215,11 +215,7 @@ pub(super) fn search(arguments: &SearchArguments, ui: &Ui) -> Outcome {
         (Some(text), ..) => match ModelName::parse(text) {
             Ok(name) => ModelSearch::Digest(model_ref(name)),
             // No name: found would be nothing, which somebody may take for an answer.
-            Err(why)
-                if ["oms:", "oms-manifest-v1:", "sha256:"]
-                    .iter()
-                    .any(|kind| text.starts_with(kind)) =>
-            {
+            Err(why) if ModelName::is_meant(text) => {
                 return Err(Problem::usage(why, "count its digits"));
             }
             Err(_) => ModelSearch::Named(text.clone()),
@@ -297,13 +293,8 @@ pub(super) fn show(arguments: &ShowArguments, ui: &Ui) -> Outcome {
     let opened = arguments.registry.open(To::Read, now)?;
     let found = details(&opened, &arguments.model, now)?;
     let quarantine = opened.registry.quarantined(&found.summary.model.manifest, now)?;
-    let causes = quarantine.as_ref().map(|quarantine| {
-        let cause = |one: &bulla_registry::Cause| serde_json::json!({ "reason": one.reason, "by": one.by, "since": one.since });
-        let causes: Vec<_> = quarantine.causes.iter().map(cause).collect();
-        serde_json::json!({ "entry": quarantine.entry, "causes": causes })
-    });
     let report = serde_json::json!({
-        "command": "registry show", "verdict": "shown", "model": found, "quarantine": causes,
+        "command": "registry show", "verdict": "shown", "model": found, "quarantine": quarantine,
     });
     ui.result(&report, |out| {
         let [oms, manifest] = both(&found.summary.model);

@@ -30,8 +30,8 @@ const LEASE: SignedDuration = SignedDuration::from_hours(6);
 /// Sign models anew that wait for it, with the new key
 ///
 /// Each is measured again; it has to be the model that was signed, by a signature that counts today, and with the new signature it has to meet
-/// every rule of the policy. What does not is left as it was, and told; what could not be read or written waits on. A model in quarantine is signed only with --model, and only if
-/// people have approved it since it was put there.
+/// every rule of the policy. What does not is left as it was, and told; what could not be read or written waits on. A model in quarantine is
+/// signed only with --model, and only if people have approved it since it was put there.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
